@@ -1,0 +1,9 @@
+"""LSTM → Dense backpropagation by hand, in NumPy. See `textbook/` for the derivation as code."""
+
+from reference_impl.dense import Dense
+from reference_impl.flatten import Flatten
+from reference_impl.lstm import GATES, LSTM
+from reference_impl.sequential import Sequential
+from reference_impl.spec import BadInput
+
+__all__ = ["GATES", "LSTM", "BadInput", "Dense", "Flatten", "Sequential"]

@@ -1,0 +1,98 @@
+"""Dense: y = activation(x @ W_y + b_y), on (B, H) and, one kernel for all steps, on (B, T, H)."""
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from reference_impl.activations import ACTIVATIONS, activation
+from reference_impl.spec import (
+    Array,
+    Arrays,
+    Layer,
+    Shape,
+    boolean,
+    glorot_uniform,
+    one_of,
+    positive_int,
+    spec,
+)
+
+
+class DenseCache(NamedTuple):
+    """What the forward pass keeps."""
+
+    x: Array  # (..., H)
+    logits: Array  # (..., K)
+    y: Array  # (..., K)
+
+
+@spec
+class Dense(Layer):
+    """`keras.layers.Dense` by hand.
+
+    Input (..., H), output (..., K) with K = `units`. On the (B, T, H) output of an LSTM with
+    `return_sequences=True` the same kernel (H, K) serves every step, so its gradient is the sum of
+    the steps' gradients; no Flatten is needed. Source: keras/src/layers/core/dense.py.
+    """
+
+    units: int
+    activation: str | None = None
+    use_bias: bool = True
+
+    NOT_YET: ClassVar[Mapping[str, object]] = {
+        "kernel_initializer": "glorot_uniform",
+        "bias_initializer": "zeros",
+        "kernel_regularizer": None,
+        "bias_regularizer": None,
+        "activity_regularizer": None,
+        "kernel_constraint": None,
+        "bias_constraint": None,
+        "lora_rank": None,
+        "lora_alpha": None,
+        "quantization_config": None,
+        "name": None,
+        "dtype": None,
+        "trainable": True,
+    }
+
+    def value_problems(self) -> list[str]:
+        return [
+            *positive_int("units", self.units),
+            *([] if self.activation is None else one_of("activation", self.activation, ACTIVATIONS)),
+            *boolean("use_bias", self.use_bias),
+        ]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (*input_shape[:-1], self.units)
+
+    def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"kernel": (input_shape[-1], self.units)}
+        if self.use_bias:
+            shapes["bias"] = (self.units,)
+        return shapes
+
+    def init(self, rng: np.random.Generator, input_shape: Shape) -> Arrays:
+        shapes = self.weight_shapes(input_shape)
+        drawn = {name: np.zeros(shape) for name, shape in shapes.items()}
+        return drawn | {"kernel": glorot_uniform(rng, shapes["kernel"])}
+
+    def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, DenseCache]:
+        logits = x @ weights["kernel"]  # (..., K)
+        if self.use_bias:
+            logits += weights["bias"]
+        y = activation(self.activation).value(logits)
+        return y, DenseCache(x, logits, y)
+
+    def backward(self, weights: Arrays, cache: DenseCache, dy: Array) -> Arrays:
+        dlogits = activation(self.activation).backward(dy, cache.y)
+        return self.backward_from_logits(weights, cache, dlogits)
+
+    def backward_from_logits(self, weights: Arrays, cache: DenseCache, dlogits: Array) -> Arrays:
+        """As `backward`, for a loss whose gradient is taken with respect to the logits."""
+        W_y = weights["kernel"]
+        rows = dlogits.reshape(-1, self.units)  # (B, K), or (B*T, K): every step is a row
+        gradients = {"x": dlogits @ W_y.T, "kernel": cache.x.reshape(-1, len(W_y)).T @ rows}
+        if self.use_bias:
+            gradients["bias"] = rows.sum(axis=0)
+        return gradients

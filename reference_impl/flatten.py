@@ -1,0 +1,23 @@
+"""Flatten: (B, T, H) to (B, T*H). No value changes, so its gradient is the same move backwards."""
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from reference_impl.spec import Array, Arrays, Layer, Shape, spec
+
+
+@spec
+class Flatten(Layer):
+    """`keras.layers.Flatten` by hand: all axes but the batch become one, in C order."""
+
+    NOT_YET: ClassVar[Mapping[str, object]] = {"data_format": None, "name": None, "dtype": None}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape[0], math.prod(input_shape[1:])
+
+    def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, Shape]:
+        return x.reshape(self.output_shape(x.shape)), x.shape
+
+    def backward(self, weights: Arrays, cache: Shape, dy: Array) -> Arrays:
+        return {"x": dy.reshape(cache)}

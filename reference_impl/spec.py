@@ -1,0 +1,159 @@
+"""What every layer shares: a frozen description whose fields are Keras's arguments.
+
+A layer is described once. The NumPy implementation reads its fields, and the Keras twin is built
+from the very same fields, so there is no second description to keep in step.
+
+Constructing a spec never raises for a bad value or a misspelt argument. Everything wrong with a
+whole model (or a whole case) is collected by `problems` and raised together as one `BadInput`,
+before the first number is computed.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, dataclass_transform
+
+import numpy as np
+
+Array = np.ndarray
+Shape = tuple[int, ...]
+Arrays = dict[str, Array]
+
+
+class BadInput(ValueError):
+    """Something the user gave cannot be used; `problems` holds one sentence for each thing wrong."""
+
+    def __init__(self, subject: str, problems: Iterable[str]):
+        self.problems = list(problems)
+        super().__init__("\n".join([f"{subject} cannot be used:", *(f"  - {p}" for p in self.problems)]))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for the known name nearest to `name`, or "" where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def positive_int(name: str, value: object) -> list[str]:
+    """The problem with `value` as a size, as a list of no or one sentence."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0:
+        return []
+    return [f"`{name}` = {value!r}, but should be a positive whole number"]
+
+
+def one_of(name: str, value: object, known: Iterable[str]) -> list[str]:
+    """The problem with `value` as one of the `known` names, as a list of no or one sentence."""
+    known = sorted(known)
+    if isinstance(value, str) and value in known:
+        return []
+    hint = did_you_mean(value, known) if isinstance(value, str) else ""
+    return [f"`{name}` = {value!r}, but should be one of {', '.join(known)}{hint}"]
+
+
+def boolean(name: str, value: object) -> list[str]:
+    """The problem with `value` as a switch, as a list of no or one sentence."""
+    return [] if isinstance(value, bool) else [f"`{name}` = {value!r}, but should be True or False"]
+
+
+@dataclass_transform(frozen_default=True)
+def spec(cls: type) -> type:
+    """Make `cls` a frozen dataclass that keeps arguments it does not know instead of raising."""
+    cls = dataclass(frozen=True, repr=False)(cls)
+    names = {field.name for field in fields(cls)}
+    assign = cls.__init__  # type: ignore[misc]  # the one that dataclass has just made
+
+    def construct(self: Any, *args: Any, **arguments: Any) -> None:
+        strange = {name: arguments.pop(name) for name in list(arguments) if name not in names}
+        assign(self, *args, **arguments)
+        object.__setattr__(self, "strange", strange)
+
+    construct.__wrapped__ = assign  # type: ignore[attr-defined]  # inspect.signature shows the fields
+    cls.__init__ = construct  # type: ignore[misc]
+    return cls
+
+
+class Layer:
+    """One layer: its Keras arguments, its shapes, its forward pass and its backward pass.
+
+    `weights` and gradients are dicts by the layer's own tensor names ("kernel", "bias", …). A forward
+    pass returns its output and a cache; the backward pass takes that cache and returns the gradient of
+    every weight and of every input ("x", and for an LSTM "initial_h" and "initial_c").
+    """
+
+    # Keras arguments that are not supported yet, with the one value that means "not used".
+    NOT_YET: ClassVar[Mapping[str, object]] = {}
+    strange: dict[str, object]
+
+    def __repr__(self) -> str:
+        """The Python that makes this layer, defaults left out: "LSTM(8, return_sequences=True)"."""
+        given = {
+            name: value for name, value in self.arguments().items() if value != self.defaults().get(name)
+        }
+        said = [repr(given.pop("units"))] if "units" in given else []
+        said += [f"{name}={value!r}" for name, value in (given | self.strange).items()]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    @classmethod
+    def defaults(cls) -> dict[str, object]:
+        """Keras's default of every supported argument that has one."""
+        return {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+
+    def problems(self) -> list[str]:
+        """Everything wrong with the arguments, a sentence each; [] when the layer can be used."""
+        said = []
+        known = [*(field.name for field in fields(self)), *self.NOT_YET]  # type: ignore[arg-type]
+        for name, value in self.strange.items():
+            if name not in self.NOT_YET:
+                said.append(f"has no argument `{name}`{did_you_mean(name, known)}")
+            elif value != self.NOT_YET[name]:
+                said.append(f"`{name}` = {value!r}, but should be left out: it is not supported yet")
+        return said + self.value_problems()
+
+    def value_problems(self) -> list[str]:
+        """What is wrong with the values of the supported arguments."""
+        return []
+
+    def arguments(self) -> dict[str, object]:
+        """The arguments by Keras's names: `keras.layers.<type>(**layer.arguments())` is the twin."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def shape_problems(self, input_shape: Shape) -> list[str]:
+        """Why the layer cannot take an input of `input_shape` (batch first); [] when it can."""
+        return []
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the output for an input of `input_shape`, both with the batch axis first."""
+        raise NotImplementedError
+
+    def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of each weight by tensor name, in Keras's order."""
+        return {}
+
+    def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of each initial state by tensor name; {} for a layer without state."""
+        return {}
+
+    def init(self, rng: np.random.Generator, input_shape: Shape) -> Arrays:
+        """Fresh float64 weights, distributed as Keras's defaults are."""
+        return {}
+
+    def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, Any]:
+        """Output and cache for one batch."""
+        raise NotImplementedError
+
+    def backward(self, weights: Arrays, cache: Any, dy: Array) -> Arrays:
+        """Gradients of every weight and input, from the gradient `dy` of the output."""
+        raise NotImplementedError
+
+
+def glorot_uniform(rng: np.random.Generator, shape: Shape) -> Array:
+    """Keras's default kernel: uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    limit = np.sqrt(6 / sum(shape))
+    return rng.uniform(-limit, limit, shape)
+
+
+def orthogonal(rng: np.random.Generator, shape: Shape) -> Array:
+    """Keras's default recurrent kernel: orthonormal rows (Saxe et al. 2014)."""
+    rows, columns = shape
+    q, r = np.linalg.qr(rng.standard_normal((columns, rows)))
+    return (q * np.sign(np.diag(r))).T

@@ -1,0 +1,189 @@
+"""Case (what to check), Problem (the arrays drawn for it) and Result (what an implementation answers)."""
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from reference_impl import Sequential
+from reference_impl.losses import LOSSES
+from reference_impl.sequential import DTYPES
+from reference_impl.spec import Array, Arrays, BadInput, Shape, one_of, positive_int
+
+INITIAL_STATES = ("zeros", "random")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model configuration to check. Raises BadInput with everything that is wrong with it.
+
+    `name` is the case's id: the test id, the seed of its draws, the word to rerun it by. `batch`,
+    `timesteps` and `features` are B, T and D of the input; left out, D differs from every units.
+    `loss` is a Keras loss name, or None for a free upstream gradient. `initial_state` is "zeros", as
+    in a Keras Sequential, or "random". Another `seed` draws other arrays.
+    """
+
+    name: str
+    model: Sequential
+    batch: int = 3
+    timesteps: int = 5
+    features: int | None = None
+    loss: str | None = "mean_squared_error"
+    dtype: str = "float64"
+    initial_state: str = "zeros"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.features is None:
+            taken = {getattr(layer, "units", None) for layer in getattr(self.model, "layers", ())}
+            object.__setattr__(self, "features", next(D for D in range(4, 99) if D not in taken))
+        said = self.problems()
+        if said:
+            raise BadInput(f"case {self.name!r}", said)
+
+    def problems(self) -> list[str]:
+        """Everything wrong with the case, a sentence each."""
+        said = []
+        if not isinstance(self.name, str) or not re.fullmatch(r"[\w.+-]+", self.name):
+            said.append(f"`name` = {self.name!r}, but should be letters, digits and any of . _ + -")
+        sizes = [
+            *positive_int("batch", self.batch),
+            *positive_int("timesteps", self.timesteps),
+            *positive_int("features", self.features),
+        ]
+        said += sizes
+        said += one_of("dtype", self.dtype, DTYPES)
+        said += one_of("initial_state", self.initial_state, INITIAL_STATES)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            said.append(f"`seed` = {self.seed!r}, but should be a whole number from 0 on")
+        if not isinstance(self.model, Sequential):
+            return [*said, f"`model` = {self.model!r}, but should be a reference_impl.Sequential"]
+        said += self.model.problems(None if sizes else self.input_shape)
+        said += self.model.loss_problems(self.loss)
+        return said
+
+    @property
+    def input_shape(self) -> Shape:
+        """(B, T, D)."""
+        assert self.features is not None
+        return self.batch, self.timesteps, self.features
+
+    def problem(self) -> "Problem":
+        """The arrays of this case, always the same: drawn at random with O(1) scale, so that a wrong
+        equation leaves a visible trace. A draw that proves too little is drawn again (see `lively`).
+        """
+        for attempt in range(64):
+            rng = np.random.default_rng([zlib.crc32(self.name.encode()), self.seed, attempt])
+            problem = self.draw(rng)
+            if lively(problem):
+                break
+        return problem
+
+    def draw(self, rng: np.random.Generator) -> "Problem":
+        """One draw. Weights have standard deviation 1/sqrt(fan_in), so that each term of a
+        pre-activation is O(1); biases ½, around 1 for the forget gate where `unit_forget_bias` says so.
+        """
+        weights = {}
+        for name, layer, given, _ in self.model.shapes(self.input_shape):
+            start = layer.init(rng, given)
+            for tensor, shape in layer.weight_shapes(given).items():
+                if tensor == "bias":
+                    drawn = start[tensor] + 0.5 * rng.standard_normal(shape)
+                else:
+                    drawn = rng.standard_normal(shape) / np.sqrt(shape[0])
+                weights[f"{name}/{tensor}"] = drawn.astype(self.dtype)
+        states = {
+            name: (rng.standard_normal(shape) * (self.initial_state == "random")).astype(self.dtype)
+            for name, shape in self.model.state_shapes(self.input_shape).items()
+        }
+        output_shape = self.model.output_shape(self.input_shape)
+        return Problem(
+            case=self,
+            x=rng.standard_normal(self.input_shape).astype(self.dtype),
+            y=LOSSES[self.loss].targets.draw(rng, output_shape).astype(self.dtype),
+            weights=weights,
+            initial_state=states,
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The arrays of a case, all of its dtype.
+
+    `x` (B, T, D); `y` of the output's shape, which with `loss=None` is the gradient of the output
+    itself; `weights` by tensor name; `initial_state` by tensor name, (B, H) each.
+    """
+
+    case: Case
+    x: Array
+    y: Array
+    weights: Arrays
+    initial_state: Arrays = field(default_factory=dict)
+
+    @property
+    def model(self) -> Sequential:
+        return self.case.model
+
+    @property
+    def loss(self) -> str | None:
+        return self.case.loss
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.x.dtype
+
+    @property
+    def tensors(self) -> list[str]:
+        """The gradient tensors in the order of every report: weights, `x`, initial states."""
+        return [*self.weights, "x", *self.initial_state]
+
+    @cached_property
+    def reference(self) -> "Result":
+        """The shipped implementation's answer."""
+        output, loss, gradients = self.model.run(
+            self.weights, self.x, self.y, loss=self.loss, initial_state=self.initial_state
+        )
+        return Result(gradients, output, loss)
+
+    def copy(self) -> "Problem":
+        """The same problem in arrays of its own, for code that may write into them."""
+        return replace(
+            self,
+            x=self.x.copy(),
+            y=self.y.copy(),
+            weights={name: array.copy() for name, array in self.weights.items()},
+            initial_state={name: array.copy() for name, array in self.initial_state.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """An implementation's answer. All but `gradients` (by tensor name) may be left out.
+
+    `output` (B, K) or (B, T, K); `loss` a number; `trace` by tensor name, (B, T, H) each.
+    """
+
+    gradients: Mapping[str, Array]
+    output: Array | None = None
+    loss: float | None = None
+    trace: Mapping[str, Array] = field(default_factory=dict)
+
+
+Implementation = Callable[[Problem], Result | Mapping[str, Any]]
+
+
+def lively(problem: Problem) -> bool:
+    """Whether the draw can prove something, judged on the shipped implementation.
+
+    Not where a relu head is dead for most of the batch, nor where a bias's gradient, a plain sum,
+    cancels (the signs of a mean absolute error do), nor where anything overflows.
+    """
+    gradients = problem.reference.gradients
+    top = max(np.abs(gradient).max() for gradient in gradients.values())
+    biases = [np.abs(gradient).max() for name, gradient in gradients.items() if name.endswith("/bias")]
+    alive = np.mean(gradients["x"] != 0) >= 0.5
+    return bool(np.isfinite(top) and alive and all(bias > 1e-9 * top for bias in biases))

@@ -1,0 +1,150 @@
+"""The measure and the verdict on one tensor.
+
+    error(candidate) = max |candidate - exact| / (eps(dtype) * scale)
+    passed  <=>  error(candidate) <= FACTOR * max(error(TensorFlow), FLOOR)
+
+No rtol is picked by hand: an implementation passes when it is as accurate as TensorFlow itself, up to
+FACTOR, measured against the exact value. docs/calibration.md shows where FACTOR and FLOOR come from.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reference_impl.spec import Array
+from tapecheck.exact import nonzero, scale
+
+FACTOR = 16
+FLOOR = 2
+# A limit above this share of scale (a chaotic case in float32) would prove nothing.
+MEANINGLESS = 1e-3
+
+PASSED, FAILED, INCONCLUSIVE, UNCHECKED = "passed", "failed", "inconclusive", "unchecked"
+
+
+class Element(NamedTuple):
+    """One element of a tensor as each side has it."""
+
+    at: tuple[int, ...]
+    yours: float
+    oracle: float
+    exact: float
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """How one tensor compares. All errors are in eps of scale, the unit of the measure.
+
+    `verdict` is "passed", "failed", "inconclusive" (`note` says why) or "unchecked" (not returned).
+    `bad` of `total` elements are past the limit; `cosine` and `factor` place the candidate against the
+    exact tensor, candidate ≈ factor * exact, and are NaN where they mean nothing.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    verdict: str
+    error: float
+    oracle_error: float
+    limit: float
+    note: str = ""
+    bad: int = 0
+    total: int = 0
+    worst: Element | None = None
+    cosine: float = math.nan
+    factor: float = math.nan
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == PASSED
+
+    @property
+    def worst_index(self) -> tuple[int, ...] | None:
+        """Index of the element with the largest error; None where nothing could be compared."""
+        return self.worst.at if self.worst else None
+
+
+def errors(name: str, candidate: Array, exact: Array, dtype: np.dtype) -> Array:
+    """Elementwise error in eps of scale; where the scale is zero, 0 for zero and inf for all else.
+
+    NaN and inf in the candidate count as inf. Below the smallest normal number nothing is measured.
+    """
+    finfo = np.finfo(dtype)
+    scales = scale(name, exact)
+    unit = np.maximum(nonzero(scales) * finfo.eps, finfo.tiny)
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = np.abs(np.asarray(candidate, np.longdouble) - exact) / unit
+    found = np.where((scales == 0) & (found != 0), np.inf, found)
+    return np.where(np.isfinite(found), found, np.inf).astype(float)
+
+
+def compare(
+    name: str, candidate: Any, oracle: Array, reference: Array, exact: Array, dtype: np.dtype
+) -> TensorReport:
+    """The verdict on `candidate`, an implementation's value for the tensor `name`; None if missing."""
+    oracle_error = float(errors(name, oracle, exact, dtype).max())
+    reference_error = float(errors(name, reference, exact, dtype).max())
+    oracle_is_off = oracle_error > FACTOR * max(reference_error, FLOOR)
+    limit = FACTOR * max(reference_error if oracle_is_off else oracle_error, FLOOR)
+    base = TensorReport(
+        name, exact.shape, UNCHECKED, math.nan, oracle_error, limit, note="not returned", total=exact.size
+    )
+
+    if candidate is None:
+        return base
+    wrong_kind = unusable(candidate, exact, dtype)
+    if wrong_kind:
+        return replace(base, verdict=FAILED, error=math.inf, bad=exact.size, note=wrong_kind)
+
+    candidate = np.asarray(candidate)
+    found = errors(name, candidate, exact, dtype)
+    error = float(found.max())
+    index = tuple(int(k) for k in np.unravel_index(np.argmax(found), found.shape))
+    verdict, note = PASSED, ""
+    if error > limit:
+        verdict = FAILED
+    elif oracle_is_off:
+        verdict = INCONCLUSIVE
+        note = "TensorFlow itself is off here"
+    elif limit * np.finfo(dtype).eps > MEANINGLESS:
+        verdict = INCONCLUSIVE
+        note = "too ill-conditioned: the limit is above 1e-3 of scale"
+    if not np.isfinite(candidate).all():
+        where = [int(k) for k in np.argwhere(~np.isfinite(candidate))[0]]
+        note = f"holds {candidate[tuple(where)]!s}, first at {where}"
+    cosine, factor = alignment(candidate, exact)
+    return replace(
+        base,
+        verdict=verdict,
+        note=note,
+        error=error,
+        bad=int((found > limit).sum()),
+        worst=Element(index, float(candidate[index]), float(oracle[index]), float(exact[index])),
+        cosine=cosine,
+        factor=factor,
+    )
+
+
+def unusable(candidate: Any, exact: Array, dtype: np.dtype) -> str:
+    """Why a returned value is no such tensor at all, or "". Nothing is ever broadcast or cast."""
+    if exact.ndim == 0 and isinstance(candidate, int | float):
+        return ""
+    if not isinstance(candidate, np.ndarray | np.generic):
+        return f"is a {type(candidate).__name__}, but should be a NumPy array of shape {exact.shape}"
+    if candidate.shape != exact.shape:
+        return f"has shape {candidate.shape}, but should be {exact.shape}"
+    if candidate.dtype.kind != "f":
+        return f"is {candidate.dtype}, but should be {dtype}"
+    if candidate.dtype.itemsize < dtype.itemsize:
+        return f"is {candidate.dtype}, but should be {dtype}: precision was lost on the way"
+    return ""
+
+
+def alignment(candidate: Array, exact: Array) -> tuple[float, float]:
+    """Cosine between the two, and the factor by which the candidate is longer; NaN without a direction."""
+    a, b = candidate.astype(np.longdouble).ravel(), exact.ravel()
+    aa, ab, bb = a @ a, a @ b, b @ b
+    if not (np.isfinite(aa) and aa > 0 and bb > 0):
+        return math.nan, math.nan
+    return float(ab / np.sqrt(aa * bb)), float(ab / bb)

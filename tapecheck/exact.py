@@ -1,0 +1,168 @@
+"""The exact gradient, and the complex step that checks it.
+
+The textbook equations are run in other arithmetic than float: in balls, which enclose the true value
+rigorously, where the size allows, and in `numpy.longdouble` past that. The complex step is the third
+witness: it differentiates the textbook's *forward* pass and knows nothing of any backward.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from flint import arb, ctx
+
+from reference_impl import textbook
+from reference_impl.activations import Undecided
+from reference_impl.sequential import Sequential
+from reference_impl.spec import Array, Arrays, Shape
+from tapecheck.case import Problem
+
+# Radius that a ball may have, relative to the scale of its tensor (or of its time step).
+RADIUS = 2.0**-70
+PRECISIONS = (128, 256, 512, 1024)
+# Multiply-adds of one pass up to which balls are used: some 0.1 microseconds each.
+BALL_LIMIT = 1_000_000
+
+
+class NotEnclosed(ArithmeticError):
+    """No precision gave the exact value; the message says of what."""
+
+
+class Exact(NamedTuple):
+    """The exact values, as longdouble: "output", "loss", every gradient, and the trace."""
+
+    tensors: Arrays
+    trace: Arrays
+    arithmetic: str  # "ball arithmetic" or "longdouble"
+    radius: float  # largest radius, relative to scale: proven for balls, estimated for longdouble
+
+
+def exact(problem: Problem) -> Exact:
+    """Exact output, loss, gradients and trace. Raises NotEnclosed, for instance for a relu exactly at
+    its kink, or for values that overflow.
+    """
+    wide = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+    if wide and multiply_adds(problem.model, problem.x.shape) > BALL_LIMIT:
+        return by_longdouble(problem)
+    return by_balls(problem)
+
+
+def by_balls(problem: Problem) -> Exact:
+    """The enclosures, at the first precision at which all radii are below RADIUS of scale."""
+    reason = ""
+    for precision in PRECISIONS:
+        with ctx.workprec(precision):
+            try:
+                tensors, trace = named(run_textbook(problem, to_balls))
+            except Undecided as undecided:
+                reason = str(undecided)
+                continue
+            radius = max(relative_radius(name, balls) for name, balls in [*tensors.items(), *trace.items()])
+        if radius < RADIUS:
+            return Exact(middles(tensors), middles(trace), "ball arithmetic", radius)
+        reason = "a value overflows, or cancels to zero"
+    raise NotEnclosed(f"the exact gradient is not known at {PRECISIONS[-1]} bits: {reason}")
+
+
+def by_longdouble(problem: Problem) -> Exact:
+    """The textbook in longdouble. Its error is estimated from that of the same equations in float64,
+    which make the same rounding errors, larger by the ratio of the two epsilons.
+    """
+    tensors, trace = named(run_textbook(problem, lambda array: array.astype(np.longdouble)))
+    doubles, _ = named(run_textbook(problem, lambda array: array.astype(np.float64)))
+    ratio = float(np.finfo(np.longdouble).eps / np.finfo(np.float64).eps)
+    radius = ratio * max(
+        float(np.max(np.abs(doubles[name] - value) / nonzero(scale(name, value))))
+        for name, value in tensors.items()
+    )
+    if not math.isfinite(radius):
+        raise NotEnclosed("the exact gradient is not known: a value overflows")
+    return Exact(tensors, trace, "longdouble", radius)
+
+
+def complex_step(problem: Problem, name: str, index: tuple[int, ...], step: float = 1e-100) -> float:
+    """The derivative of the loss with respect to one entry of a weight, `x` or an initial state, by
+    Im loss(w + i*step) / step on the textbook's forward pass: exact to rounding in float64.
+
+    Source: Squire and Trapp, SIAM Review 40 (1998).
+    """
+    inputs = {"x": problem.x, **problem.weights, **problem.initial_state}
+    moved = {key: array.astype(np.complex128) for key, array in inputs.items()}
+    moved[name][index] += step * 1j
+    _, loss, _ = textbook.forward(
+        problem.model,
+        {key: moved[key] for key in problem.weights},
+        moved["x"],
+        problem.y.astype(np.complex128),
+        problem.loss,
+        {key: moved[key] for key in problem.initial_state},
+    )
+    return float(loss.imag / step)
+
+
+def scale(name: str, value: Array) -> Array:
+    """The largest magnitude, over the tensor, or, for `x` and trace tensors (B, T, …), a time step at
+    a time: late gradients vanish, and one scale for all would pass zeros. Broadcasts against `value`.
+    """
+    per_step = value.ndim == 3 and name != "output"
+    return np.abs(value).max(axis=(0, 2) if per_step else None, keepdims=True)
+
+
+def nonzero(scales: Array) -> Array:
+    """The scales with 1 for 0, to divide by where the numerator is 0 too."""
+    return np.where(scales == 0, 1, scales)
+
+
+def multiply_adds(model: Sequential, input_shape: Shape) -> int:
+    """Multiply-adds of one forward and backward pass: each weight, three times a row."""
+    return sum(
+        3 * math.prod(given[:-1]) * math.prod(shape)
+        for _, layer, given, _ in model.shapes(input_shape)
+        for tensor, shape in layer.weight_shapes(given).items()
+        if tensor != "bias"
+    )
+
+
+def run_textbook(problem: Problem, convert) -> textbook.Pass:  # type: ignore[no-untyped-def]
+    """The textbook's whole pass on the problem's arrays, each converted first."""
+    return textbook.backpropagate(
+        problem.model,
+        {name: convert(array) for name, array in problem.weights.items()},
+        convert(problem.x),
+        convert(problem.y),
+        problem.loss,
+        {name: convert(array) for name, array in problem.initial_state.items()},
+    )
+
+
+def named(run: textbook.Pass) -> tuple[Arrays, Arrays]:
+    """A pass's tensors, with output and loss among them, and its trace."""
+    return {"output": run.output, "loss": np.asarray(run.loss), **run.gradients}, run.trace
+
+
+def to_balls(array: Array) -> Array:
+    """The same numbers as exact balls: every float is one."""
+    return np.frompyfunc(arb, 1, 1)(array.astype(np.float64).astype(object))
+
+
+def relative_radius(name: str, balls: Array) -> float:
+    """The largest radius relative to scale; inf where a nonzero radius has nothing to compare with."""
+    middle = np.asarray(np.frompyfunc(lambda ball: float(ball.mid()), 1, 1)(balls), float)
+    radius = np.asarray(np.frompyfunc(lambda ball: float(ball.rad()), 1, 1)(balls), float)
+    scales = np.broadcast_to(scale(name, middle), radius.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(radius == 0, 0, radius / scales)
+    return float(np.max(np.where(np.isfinite(middle) & np.isfinite(relative), relative, np.inf)))
+
+
+def middles(balls: Arrays) -> Arrays:
+    """The midpoints rounded to longdouble."""
+    return {name: np.asarray(to_longdouble(array), np.longdouble) for name, array in balls.items()}
+
+
+def _to_longdouble(ball: arb) -> np.longdouble:
+    high = float(ball.mid())
+    return np.longdouble(high) + np.longdouble(float((ball - high).mid()))
+
+
+to_longdouble = np.frompyfunc(_to_longdouble, 1, 1)

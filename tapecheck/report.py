@@ -1,0 +1,217 @@
+"""The report of one check: its verdict, and the text that a person reads."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from reference_impl.sequential import Sequential
+from reference_impl.spec import did_you_mean
+from tapecheck.case import Problem, Result
+from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
+from tapecheck.exact import Exact, complex_step
+from tapecheck.text import figure, indent, table
+from tf_oracle import OraclePass, versions
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found. `str(report)` is the text; its first line is the verdict."""
+
+    problem: Problem
+    implementation: str
+    result: Result
+    oracle: OraclePass
+    exact: Exact | None  # None where the exact values are not known
+    forward: dict[str, TensorReport]  # "output" and "loss", as far as the implementation returned them
+    tensors: dict[str, TensorReport]  # every gradient by tensor name
+
+    # ---- the verdict
+
+    @cached_property
+    def verdict(self) -> str:
+        """ "passed", "failed" or "inconclusive". Failed wins: being wrong is never inconclusive."""
+        if self.wrongs:
+            return FAILED
+        return INCONCLUSIVE if self.doubts else PASSED
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == PASSED
+
+    @cached_property
+    def wrongs(self) -> list[str]:
+        """Everything that makes the check fail, a sentence each."""
+        wrongs = [
+            f"{name} is not a tensor of this model{did_you_mean(name, self.tensors)}"
+            for name in self.result.gradients
+            if name not in self.tensors
+        ]
+        if not any(tensor.verdict != UNCHECKED for tensor in self.tensors.values()):
+            wrongs.append("no gradient was returned")
+        wrongs += [
+            f"{tensor.name} {tensor.note or 'is wrong'}" for tensor in self.rows if tensor.verdict == FAILED
+        ]
+        return wrongs + self.twin_differences
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Everything that keeps a check without wrongs from passing, a sentence each."""
+        doubts = [f"{tensor.name}: {tensor.note}" for tensor in self.rows if tensor.verdict == INCONCLUSIVE]
+        doubts += [
+            f"{name}: the gradient of this weight was not returned"
+            for name in self.problem.weights
+            if self.tensors[name].verdict == UNCHECKED
+        ]
+        if self.exact and not any(self.exact.tensors[name].any() for name in self.tensors):
+            doubts.append("every gradient is exactly zero (a dead relu head?), which proves nothing")
+        return doubts
+
+    @cached_property
+    def twin_differences(self) -> list[str]:
+        """Where the Keras twin is not the same model: weights, output shapes, parameter counts."""
+        weights, given = self.problem.weights, self.oracle.weights
+        differences = [
+            f"{name}: the weights in Keras are not those that were set"
+            for name in weights
+            if given.get(name) is None or given[name].tobytes() != weights[name].tobytes()
+        ]
+        for (name, layer, ins, out), twin in zip(
+            self.problem.model.shapes(self.problem.x.shape), self.oracle.layers, strict=True
+        ):
+            parameters = sum(int(np.prod(shape)) for shape in layer.weight_shapes(ins).values())
+            if (out, parameters) != (twin.output_shape, twin.parameters):
+                differences.append(
+                    f"{name}: output {out} and {parameters} parameters, but Keras has "
+                    f"{twin.output_shape} and {twin.parameters}"
+                )
+        return differences
+
+    @property
+    def rows(self) -> list[TensorReport]:
+        """Forward tensors, then gradients."""
+        return [*self.forward.values(), *self.tensors.values()]
+
+    def assert_passed(self) -> None:
+        """Raise AssertionError with the report as its text unless the check passed."""
+        if not self.passed:
+            raise AssertionError(str(self))
+
+    # ---- the text
+
+    def __str__(self) -> str:
+        """At most 100 columns of ASCII, the verdict on the first line."""
+        return "\n".join([self.headline, "", *indent([self.sides, *self.tensor_lines(), *self.evidence()])])
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        checked = [tensor for tensor in self.tensors.values() if tensor.verdict != UNCHECKED]
+        case = f"[{self.problem.case.name}]"
+        if self.passed:
+            unchecked = [tensor.name for tensor in self.tensors.values() if tensor.verdict == UNCHECKED]
+            rest = f"; unchecked: {', '.join(unchecked)}" if unchecked else ""
+            return f"passed: {len(checked)} of {len(self.tensors)} gradients agree{rest} {case}"
+        if self.verdict == INCONCLUSIVE:
+            return f"inconclusive: {self.doubts[0]} {case}"
+        wrong = [tensor.name for tensor in self.rows if tensor.verdict == FAILED]
+        if any(name in self.forward for name in wrong):
+            return f"forward mismatch: {' and '.join(n for n in wrong if n in self.forward)} {case}"
+        if not wrong:
+            return f"failed: {self.wrongs[0]} {case}"
+        return f"gradient mismatch: {len(wrong)} of {len(checked)} tensors wrong {case}"
+
+    @property
+    def sides(self) -> str:
+        """Who was compared with whom."""
+        v = versions()
+        how = f"exact by {self.exact.arithmetic}" if self.exact else "exact values not known"
+        return f"{self.implementation} against TensorFlow {v['tensorflow']}, Keras {v['keras']}; {how}"
+
+    def tensor_lines(self) -> list[str]:
+        """The table of tensors."""
+        failing = self.verdict == FAILED
+        header = ["", "tensor", "shape", *(["bad/total"] if failing else []), "error", "TF error", "limit"]
+        rows = []
+        for tensor in self.rows:
+            unchecked = tensor.verdict == UNCHECKED
+            rows.append(
+                [
+                    MARKS[tensor.verdict],
+                    tensor.name,
+                    str(tensor.shape),
+                    *([f"{'-' if unchecked else tensor.bad}/{tensor.total}"] if failing else []),
+                    figure(tensor.error),
+                    figure(tensor.oracle_error),
+                    figure(tensor.limit),
+                    *([shape_of_error(tensor)] if failing else []),
+                ]
+            )
+        header += ["yours against exact"] if failing else []
+        return [*table(header, rows, left=(0, 1, len(header) - 1) if failing else (0, 1)), UNIT]
+
+    def evidence(self) -> Iterator[str]:
+        """What else there is to say: doubts, notes, the worst elements and who is right about them."""
+        if self.doubts or self.wrongs:
+            yield ""
+        for line in self.wrongs + self.doubts:
+            yield f"- {line}"
+        failed = [tensor for tensor in self.tensors.values() if tensor.verdict == FAILED and tensor.worst]
+        if failed and self.exact:
+            yield ""
+            yield from table(
+                ["worst element", "yours", "TensorFlow", "exact", "complex step"],
+                [self.worst_row(tensor) for tensor in failed],
+                left=(0,),
+            )
+            yield self.votes(failed)
+        if not self.passed:
+            yield ""
+            yield f"rerun  {self.rerun}"
+
+    def worst_row(self, tensor: TensorReport) -> list[str]:
+        """The worst element of a failed tensor, as every witness has it."""
+        assert tensor.worst is not None
+        index, yours, oracle, true = tensor.worst
+        step = complex_step(self.problem, tensor.name, index)
+        where = ", ".join(map(str, index))
+        return [f"{tensor.name}[{where}]", *(f"{value:+.9g}" for value in (yours, oracle, true, step))]
+
+    def votes(self, failed: list[TensorReport]) -> str:
+        """Who is right, by two votes of three: the implementation, TensorFlow, the complex step."""
+        if all(tensor.oracle_error <= tensor.limit for tensor in failed):
+            return "TensorFlow, the exact value and the complex step agree: this implementation is wrong"
+        return "TensorFlow is off as well: compare with the exact value, which the complex step confirms"
+
+    @property
+    def rerun(self) -> str:
+        """The command that runs this check again."""
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+        if test:
+            return f"pytest -n0 '{test}'"
+        ours = self.implementation == "reference_impl"
+        return f"tapecheck check {self.problem.case.name}" + (
+            "" if ours else f" --implementation {self.implementation}"
+        )
+
+
+MARKS = {PASSED: "ok", FAILED: "FAIL", INCONCLUSIVE: "??", UNCHECKED: "--"}
+UNIT = "(errors and limit in eps of scale)"
+
+
+def shape_of_error(tensor: TensorReport) -> str:
+    """What kind of wrong a failed tensor is: its note, or its cosine with the exact one and factor."""
+    if tensor.verdict != FAILED:
+        return ""
+    if tensor.note:
+        return tensor.note
+    if tensor.cosine > 1 - 1e-6 or tensor.cosine < -1 + 1e-6:
+        return f"{tensor.factor:.6g} x exact"
+    return f"cosine {tensor.cosine:.3f}" if tensor.cosine == tensor.cosine else ""
+
+
+def describe(model: Sequential) -> str:
+    """The model on one line: "LSTM(8, return_sequences=True) -> Dense(1)", defaults left out."""
+    return " -> ".join(map(repr, model.layers))

@@ -1,0 +1,79 @@
+"""One forward pass and one `tf.GradientTape`: the output, the loss and every gradient of Keras."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reference_impl import LSTM, Sequential
+from reference_impl.sequential import own
+from reference_impl.spec import Array, Arrays, Shape
+from tf_oracle.models import build, get_weights, set_weights, variables
+from tf_oracle.start import load
+
+
+class LayerSummary(NamedTuple):
+    """What Keras says of one layer of the twin."""
+
+    name: str
+    kind: str
+    output_shape: Shape
+    parameters: int
+
+
+class OraclePass(NamedTuple):
+    """What Keras and TensorFlow computed, by the same tensor names as the handwritten side."""
+
+    output: Array
+    loss: float
+    gradients: Arrays
+    weights: Arrays  # read back from the Keras variables after they were set
+    layers: list[LayerSummary]
+
+
+def run(
+    model: Sequential, weights: Arrays, x: Array, y: Array, loss: str | None, initial_state: Arrays
+) -> OraclePass:
+    """Build the twin, give it `weights`, run it once on the tape.
+
+    Arguments as for `Sequential.loss_and_gradients`. Deterministic. Raises OracleUnavailable.
+    """
+    tf = load().tf
+    twin = build(model, x.shape, x.dtype.name)
+    set_weights(twin, weights)
+    zeros = {name: np.zeros(shape, x.dtype) for name, shape in model.state_shapes(x.shape).items()}
+    inputs = {name: tf.constant(array) for name, array in {"x": x, **zeros, **initial_state}.items()}
+    target = tf.constant(y)
+
+    with tf.GradientTape() as tape:
+        tape.watch(list(inputs.values()))
+        output = inputs["x"]
+        for (name, layer), keras_layer in zip(model.named_layers(), twin.layers, strict=True):
+            if isinstance(layer, LSTM):
+                state = own(inputs, name)
+                output = keras_layer(output, initial_state=[state["initial_h"], state["initial_c"]])
+            else:
+                output = keras_layer(output)
+        value = tf.reduce_sum(target * output) if loss is None else keras_loss(loss, x.dtype)(target, output)
+
+    sources = {**variables(twin), **inputs}
+    found = tape.gradient(
+        value,
+        [getattr(source, "value", source) for source in sources.values()],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    return OraclePass(
+        output=output.numpy(),
+        loss=float(value),
+        gradients={name: gradient.numpy() for name, gradient in zip(sources, found, strict=True)},
+        weights=get_weights(twin),
+        layers=[
+            LayerSummary(layer.name, type(layer).__name__, tuple(layer.output.shape), layer.count_params())
+            for layer in twin.layers
+        ],
+    )
+
+
+def keras_loss(loss: str, dtype: np.dtype) -> Any:
+    """The `keras.losses` object by function name, computing in `dtype` (Keras's default is float32)."""
+    class_name = "".join(word.capitalize() for word in loss.split("_"))
+    return getattr(load().keras.losses, class_name)(dtype=dtype.name)
