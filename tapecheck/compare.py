@@ -60,6 +60,11 @@ class TensorReport:
         return self.verdict == PASSED
 
     @property
+    def share_of_limit(self) -> float:
+        """error / limit: up to 1 passes. 0 where nothing was compared."""
+        return self.error / self.limit if self.limit > 0 and self.error >= 0 else 0.0
+
+    @property
     def worst_index(self) -> tuple[int, ...] | None:
         """Index of the element with the largest error; None where nothing could be compared."""
         return self.worst.at if self.worst else None

@@ -1,13 +1,13 @@
 """The report of one check: its verdict, and the text that a person reads."""
 
 import os
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from reference_impl.sequential import Sequential
 from reference_impl.spec import did_you_mean
 from tapecheck.case import Problem, Result
 from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
@@ -105,6 +105,60 @@ class Report:
         """At most 100 columns of ASCII, the verdict on the first line."""
         return "\n".join([self.headline, "", *indent([self.sides, *self.tensor_lines(), *self.evidence()])])
 
+    def full(self) -> str:
+        """The report with the two models' layers and weights set side by side, at 80 columns."""
+        return "\n".join(
+            [
+                self.headline,
+                *indent(
+                    [
+                        *self.model_lines,
+                        self.setting,
+                        "",
+                        *self.layer_lines(),
+                        self.weights_line,
+                        "",
+                        self.sides,
+                    ]
+                ),
+                *indent([*self.tensor_lines(), *self.evidence()]),
+            ]
+        )
+
+    @property
+    def model_lines(self) -> list[str]:
+        """The layers, first to last, in as few lines of 78 columns as they take."""
+        layers = " -> ".join(map(repr, self.problem.model.layers))
+        return textwrap.wrap(layers, 78, break_long_words=False, break_on_hyphens=False)
+
+    @property
+    def setting(self) -> str:
+        """Sizes, loss and dtype in one line."""
+        B, T, D = self.problem.x.shape
+        loss = self.problem.loss or "free upstream gradient"
+        state = ", random initial state" if self.problem.case.initial_state == "random" else ""
+        return f"{loss}, {self.problem.dtype}, B={B} T={T} D={D}{state}"
+
+    def layer_lines(self) -> list[str]:
+        """The table of layers: output shape and parameter count, in Keras and in NumPy."""
+        rows = []
+        for (name, layer, given, shape), twin in zip(
+            self.problem.model.shapes(self.problem.x.shape), self.oracle.layers, strict=True
+        ):
+            count = sum(int(np.prod(weight)) for weight in layer.weight_shapes(given).values())
+            rows.append([name, str(twin.output_shape), str(shape), str(twin.parameters), str(count)])
+        return table(
+            ["layer", "Keras output", "NumPy output", "Keras params", "NumPy params"], rows, left=(0,)
+        )
+
+    @property
+    def weights_line(self) -> str:
+        """Whether Keras holds the weights that the problem has."""
+        different = [difference for difference in self.twin_differences if "weights in Keras" in difference]
+        return f"weights: {len(self.problem.weights)} tensors, " + (
+            "; ".join(different) or "equal bit for bit in Keras and NumPy"
+        )
+
     @property
     def headline(self) -> str:
         """The verdict in one line."""
@@ -133,7 +187,8 @@ class Report:
     def tensor_lines(self) -> list[str]:
         """The table of tensors."""
         failing = self.verdict == FAILED
-        header = ["", "tensor", "shape", *(["bad/total"] if failing else []), "error", "TF error", "limit"]
+        ours = "NumPy" if self.implementation == "reference_impl" else "yours"
+        header = ["", "tensor", "shape", *(["bad/total"] if failing else []), ours, "TensorFlow", "limit"]
         rows = []
         for tensor in self.rows:
             unchecked = tensor.verdict == UNCHECKED
@@ -150,7 +205,7 @@ class Report:
                 ]
             )
         header += ["yours against exact"] if failing else []
-        return [*table(header, rows, left=(0, 1, len(header) - 1) if failing else (0, 1)), UNIT]
+        return [UNIT, *table(header, rows, left=(0, 1, len(header) - 1) if failing else (0, 1))]
 
     def evidence(self) -> Iterator[str]:
         """What else there is to say: doubts, notes, the worst elements and who is right about them."""
@@ -198,7 +253,7 @@ class Report:
 
 
 MARKS = {PASSED: "ok", FAILED: "FAIL", INCONCLUSIVE: "??", UNCHECKED: "--"}
-UNIT = "(errors and limit in eps of scale)"
+UNIT = "errors against the exact gradient, in eps of scale"
 
 
 def shape_of_error(tensor: TensorReport) -> str:
@@ -210,8 +265,3 @@ def shape_of_error(tensor: TensorReport) -> str:
     if tensor.cosine > 1 - 1e-6 or tensor.cosine < -1 + 1e-6:
         return f"{tensor.factor:.6g} x exact"
     return f"cosine {tensor.cosine:.3f}" if tensor.cosine == tensor.cosine else ""
-
-
-def describe(model: Sequential) -> str:
-    """The model on one line: "LSTM(8, return_sequences=True) -> Dense(1)", defaults left out."""
-    return " -> ".join(map(repr, model.layers))

@@ -1,0 +1,74 @@
+"""The named cases, the thread's three models first. A new case is one more line.
+
+A name is the case's id: the test id, the seed of its draws, and what `tapecheck check NAME` takes.
+"""
+
+from reference_impl import LSTM, Dense, Flatten, Sequential
+from tapecheck.case import Case
+
+MSE, MAE = "mean_squared_error", "mean_absolute_error"
+BCE, CCE = "binary_crossentropy", "categorical_crossentropy"
+
+# fmt: off
+CATALOGUE = (
+    # The thread's models: one Dense kernel for all steps; the last step only; and what Flatten makes of it.
+    Case("thread-sequences", Sequential([LSTM(8, return_sequences=True), Dense(1, activation="relu")]), 4, 3, 2),
+    Case("thread-last-step", Sequential([LSTM(8), Dense(1, activation="relu")]), 4, 3, 2),
+    Case("thread-flatten", Sequential([LSTM(8, return_sequences=True), Flatten(), Dense(1, activation="relu")]), 4, 3, 2),
+
+    # Every head activation and loss, on all steps and on the last, in both dtypes.
+    Case("sequences-linear-mse", Sequential([LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4, MSE),
+    Case("sequences-linear-mse-float32", Sequential([LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4, MSE, "float32"),
+    Case("sequences-linear-mae", Sequential([LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4, MAE),
+    Case("sequences-linear-upstream", Sequential([LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4, None),
+    Case("sequences-relu-mae-float32", Sequential([LSTM(6, return_sequences=True), Dense(3, activation="relu")]), 2, 7, 5, MAE, "float32"),
+    Case("sequences-tanh-mse", Sequential([LSTM(5, return_sequences=True), Dense(3, activation="tanh")]), 4, 7, 2, MSE),
+    Case("sequences-tanh-upstream-float32", Sequential([LSTM(5, return_sequences=True), Dense(3, activation="tanh")]), 4, 7, 2, None, "float32"),
+    Case("sequences-sigmoid-bce", Sequential([LSTM(7, return_sequences=True), Dense(2, activation="sigmoid")]), 3, 7, 4, BCE),
+    Case("sequences-sigmoid-bce-float32", Sequential([LSTM(7, return_sequences=True), Dense(2, activation="sigmoid")]), 3, 7, 4, BCE, "float32"),
+    Case("sequences-softmax-cce", Sequential([LSTM(6, return_sequences=True), Dense(4, activation="softmax")]), 3, 7, 2, CCE),
+    Case("sequences-softmax-cce-float32", Sequential([LSTM(6, return_sequences=True), Dense(4, activation="softmax")]), 3, 7, 2, CCE, "float32"),
+    Case("sequences-softmax-mse", Sequential([LSTM(6, return_sequences=True), Dense(4, activation="softmax")]), 3, 7, 2, MSE),
+    Case("last-step-linear-mse", Sequential([LSTM(5), Dense(3)]), 4, 7, 2, MSE),
+    Case("last-step-linear-mse-float32", Sequential([LSTM(5), Dense(3)]), 4, 7, 2, MSE, "float32"),
+    Case("last-step-linear-mae", Sequential([LSTM(5), Dense(3)]), 4, 7, 2, MAE),
+    Case("last-step-linear-upstream", Sequential([LSTM(5), Dense(3)]), 4, 7, 2, None),
+    Case("last-step-tanh-mae", Sequential([LSTM(6), Dense(2, activation="tanh")]), 5, 7, 3, MAE),
+    Case("last-step-sigmoid-bce", Sequential([LSTM(6), Dense(3, activation="sigmoid")]), 5, 7, 4, BCE),
+    Case("last-step-sigmoid-mse-float32", Sequential([LSTM(6), Dense(3, activation="sigmoid")]), 5, 7, 4, MSE, "float32"),
+    Case("last-step-softmax-cce", Sequential([LSTM(7), Dense(5, activation="softmax")]), 6, 7, 3, CCE),
+    Case("last-step-softmax-upstream", Sequential([LSTM(7), Dense(5, activation="softmax")]), 6, 7, 3, None),
+
+    # Sizes: one and two steps, one sample, one feature, long sequences.
+    Case("one-step", Sequential([LSTM(5, return_sequences=True), Dense(2)]), 3, 1, 4),
+    Case("one-step-random-state", Sequential([LSTM(5), Dense(2)]), 3, 1, 4, initial_state="random"),
+    Case("two-steps", Sequential([LSTM(4, return_sequences=True), Dense(3)]), 7, 2, 5),
+    Case("one-sample", Sequential([LSTM(5, return_sequences=True), Dense(2, activation="tanh")]), 1, 7, 3),
+    Case("two-samples-last-step", Sequential([LSTM(5), Dense(4)]), 2, 7, 3),
+    Case("one-of-each", Sequential([LSTM(1), Dense(1)]), 1, 2, 1, initial_state="random"),
+    Case("fifty-steps", Sequential([LSTM(6, return_sequences=True), Dense(3)]), 2, 50, 4),
+    Case("fifty-steps-last-step-float32", Sequential([LSTM(6), Dense(3)]), 2, 50, 4, dtype="float32"),
+    Case("fifty-samples", Sequential([LSTM(4, return_sequences=True), Dense(2, activation="sigmoid")]), 50, 7, 3, BCE),
+    Case("wide", Sequential([LSTM(32, return_sequences=True), Dense(10, activation="softmax")]), 8, 12, 16, CCE, "float32"),
+    Case("past-ball-arithmetic", Sequential([LSTM(24, return_sequences=True), Dense(5)]), 7, 50, 12),
+
+    # Initial states, no bias, the forget gate's bias, other activations inside the LSTM.
+    Case("random-state", Sequential([LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4, initial_state="random"),
+    Case("random-state-last-step", Sequential([LSTM(6), Dense(2, activation="relu")]), 5, 7, 4, initial_state="random"),
+    Case("random-state-float32", Sequential([LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4, dtype="float32", initial_state="random"),
+    Case("no-bias", Sequential([LSTM(5, use_bias=False, return_sequences=True), Dense(2, use_bias=False)]), 3, 7, 4),
+    Case("no-forget-bias", Sequential([LSTM(5, unit_forget_bias=False), Dense(2)]), 3, 7, 4),
+    Case("relu-inside", Sequential([LSTM(5, activation="relu", return_sequences=True), Dense(2)]), 3, 7, 4),
+    Case("sigmoid-inside", Sequential([LSTM(5, activation="sigmoid", recurrent_activation="tanh"), Dense(2)]), 3, 7, 4),
+    Case("softmax-inside", Sequential([LSTM(5, activation="softmax", recurrent_activation="softmax"), Dense(2)]), 3, 7, 4),
+    Case("linear-inside", Sequential([LSTM(5, activation=None, return_sequences=True), Dense(2)]), 3, 7, 4),
+
+    # Stacks, and what else a Sequential of these layers can be.
+    Case("stacked", Sequential([LSTM(6, return_sequences=True), LSTM(5, return_sequences=True), Dense(2)]), 3, 7, 4),
+    Case("stacked-last-step", Sequential([LSTM(6, return_sequences=True), LSTM(5), Dense(3, activation="softmax")]), 4, 7, 2, CCE),
+    Case("stacked-random-state", Sequential([LSTM(3, return_sequences=True), LSTM(5), Dense(2)]), 4, 7, 6, initial_state="random"),
+    Case("two-heads-deep", Sequential([LSTM(6), Dense(5, activation="tanh"), Dense(2)]), 3, 7, 4),
+    Case("dense-below", Sequential([Dense(5, activation="tanh"), LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4),
+    Case("no-head", Sequential([LSTM(6, return_sequences=True)]), 3, 7, 4),
+)
+# fmt: on

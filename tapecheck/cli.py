@@ -1,0 +1,174 @@
+"""The command `tapecheck`. Exit status 0: passed, 1: not passed, 2: bad usage or input."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from reference_impl.spec import BadInput, did_you_mean
+from tapecheck.case import Case, Implementation
+from tapecheck.catalogue import CATALOGUE
+from tapecheck.report import Report
+from tapecheck.text import figure, table
+
+# The thread's models: shown in full when the whole catalogue runs.
+SHOWN_IN_FULL = CATALOGUE[:3]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv`, by default the process's own; returns the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has gone: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BadInput as problem:
+        print(f"tapecheck: {problem}", file=sys.stderr)
+        return 2
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="tapecheck",
+        description="Checks a handwritten LSTM -> Dense backpropagation against TensorFlow and the exact "
+        "gradient. Without a command: checks the whole catalogue with the shipped NumPy implementation.",
+        epilog="Exit status: 0 passed, 1 a mismatch or nothing proven, 2 bad usage or input.",
+    )
+    top.set_defaults(run=run_check, names=[], implementation=None, verbose=False)
+    commands = top.add_subparsers(metavar="COMMAND", title="commands")
+
+    check = commands.add_parser("check", help="check cases of the catalogue by name, or all of them")
+    check.add_argument(
+        "names", nargs="*", metavar="NAME", help="a case's name, as `tapecheck list` prints it"
+    )
+    check.add_argument(
+        "--implementation",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="check this callable (Problem -> Result or dict of gradients) instead of the shipped one",
+    )
+    check.add_argument("-v", "--verbose", action="store_true", help="print every case in full")
+    check.set_defaults(run=run_check)
+
+    listing = commands.add_parser("list", help="list the cases of the catalogue")
+    listing.set_defaults(run=run_list)
+    return top
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """`tapecheck list`: a line a case."""
+    rows = [
+        [case.name, sizes(case), str(case.loss or "upstream"), case.dtype, repr(case.model)]
+        for case in CATALOGUE
+    ]
+    print("\n".join(table(["name", "B,T,D", "loss", "dtype", "model"], rows, left=range(5))))
+    return 0
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """`tapecheck` and `tapecheck check`: every case in turn, then one line over all."""
+    cases = named_cases(arguments.names)
+    implementation = imported(arguments.implementation) if arguments.implementation else None
+    in_full = cases if arguments.names or arguments.verbose else SHOWN_IN_FULL
+    width = max(len(case.name) for case in cases)
+    reports = []
+    for report in checked(cases, implementation):
+        reports.append(report)
+        case = report.problem.case
+        if case in in_full or not report.passed:
+            print(report.full(), end="\n\n")
+        else:
+            print(f"{'ok':5}{case.name:{width}}  {one_line(report)}")
+    print(("" if cases[-1] in in_full else "\n") + summary(reports))
+    return 0 if all(report.passed for report in reports) else 1
+
+
+def checked(cases: Sequence[Case], implementation: Implementation | None) -> Iterator[Report]:
+    """The report of each case in turn, with a progress line on a terminal."""
+    from tapecheck.check import check
+    from tf_oracle import OracleUnavailable
+
+    for position, case in enumerate(cases):
+        with progress(f"checking {case.name} ({position + 1} of {len(cases)})"):
+            try:
+                report = check(case, implementation)
+            except OracleUnavailable as reason:
+                raise BadInput("TensorFlow", [str(reason)]) from reason
+        yield report
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """A line that says what is being done, on a terminal only."""
+    console = Console(stderr=True)
+    if console.is_terminal and sys.stdout.isatty():
+        with console.status(text):
+            yield
+    else:
+        yield
+
+
+def one_line(report: Report) -> str:
+    """A passed report in one line: its sizes and how near its nearest tensor came to the limit."""
+    nearest = max(report.rows, key=lambda tensor: tensor.share_of_limit)
+    return (
+        f"{len(report.tensors)} gradients, at most {nearest.share_of_limit:.2f} of the limit ({nearest.name})"
+    )
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """One line over all."""
+    passed = sum(report.passed for report in reports)
+    rows = [tensor for report in reports for tensor in report.rows if tensor.passed]
+    counted = f"{passed} of {len(reports)} case{'s' * (len(reports) != 1)} passed, {len(rows)} tensors"
+    if not rows:
+        return counted
+    worst = max(rows, key=lambda tensor: tensor.share_of_limit)
+    return f"{counted}; largest error {worst.share_of_limit:.2f} of its limit of {figure(worst.limit)} eps"
+
+
+def sizes(case: Case) -> str:
+    """ "B,T,D"."""
+    return ",".join(map(str, case.input_shape))
+
+
+def named_cases(names: Sequence[str]) -> Sequence[Case]:
+    """The cases of the catalogue by name, all for no name. Raises BadInput for unknown ones."""
+    known = {case.name: case for case in CATALOGUE}
+    unknown = [f"no case is named {name!r}{did_you_mean(name, known)}" for name in names if name not in known]
+    if unknown:
+        raise BadInput("this list of names", [f"{problem} (see `tapecheck list`)" for problem in unknown])
+    return [known[name] for name in dict.fromkeys(names)] if names else CATALOGUE
+
+
+def imported(path: str) -> Implementation:
+    """The callable that "package.module:function" names. Raises BadInput with the usual cause."""
+    module, colon, attribute = path.partition(":")
+    subject = f"--implementation {path}"
+    if not (module and colon and attribute):
+        raise BadInput(subject, ["it should be PACKAGE.MODULE:FUNCTION, such as mypackage.lstm:gradients"])
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        hint = "run from the folder that holds it, or install it"
+        raise BadInput(subject, [f"{module} cannot be imported: {error} ({hint})"]) from error
+    implementation = getattr(found, attribute, None)
+    if not callable(implementation):
+        callables = [name for name, value in vars(found).items() if callable(value)]
+        what = "is not callable" if hasattr(found, attribute) else "does not exist"
+        raise BadInput(subject, [f"{attribute} in {module} {what}{did_you_mean(attribute, callables)}"])
+    return implementation
+
+
+if __name__ == "__main__":
+    sys.exit(main())
