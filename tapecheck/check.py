@@ -7,7 +7,7 @@ import numpy as np
 
 import tf_oracle
 from tapecheck.case import Case, Implementation, Problem, Result
-from tapecheck.compare import INCONCLUSIVE, TensorReport, compare
+from tapecheck.compare import TensorReport, compare
 from tapecheck.exact import Exact, NotEnclosed, exact
 from tapecheck.report import Report
 
@@ -26,18 +26,16 @@ def check(case: Case | Problem, implementation: Implementation | None = None) ->
     oracle = tf_oracle.run(
         problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
     )
+    truth: Exact | None = None
+    unknown = ""
     try:
-        truth: Exact | NotEnclosed = exact(problem)
+        truth = exact(problem)
     except NotEnclosed as reason:
-        truth = reason
+        unknown = str(reason)
 
     def row(name: str, candidate: Any, oracle_value: Any, reference_value: Any) -> TensorReport:
-        if isinstance(truth, NotEnclosed):
-            shape = np.shape(oracle_value)
-            return TensorReport(name, shape, INCONCLUSIVE, np.nan, np.nan, np.nan, note=str(truth))
-        return compare(
-            name, candidate, np.asarray(oracle_value), reference_value, truth.tensors[name], problem.dtype
-        )
+        true = truth.tensors[name] if truth else None
+        return compare(name, candidate, np.asarray(oracle_value), reference_value, true, problem.dtype)
 
     mine = problem.reference
     forward = {"output": row("output", result.output, oracle.output, mine.output)}
@@ -52,7 +50,8 @@ def check(case: Case | Problem, implementation: Implementation | None = None) ->
         implementation="reference_impl" if implementation is None else name_of(implementation),
         result=result,
         oracle=oracle,
-        exact=None if isinstance(truth, NotEnclosed) else truth,
+        exact=truth,
+        unknown=unknown,
         forward={name: tensor for name, tensor in forward.items() if tensor.verdict != "unchecked"},
         tensors=gradients,
     )

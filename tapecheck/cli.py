@@ -87,7 +87,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         if case in in_full or not report.passed:
             print(report.full(), end="\n\n")
         else:
-            print(f"{'ok':5}{case.name:{width}}  {one_line(report)}")
+            print(f"ok  {case.name:{width}}  {one_line(report)}")
     print(("" if cases[-1] in in_full else "\n") + summary(reports))
     return 0 if all(report.passed for report in reports) else 1
 
@@ -118,11 +118,9 @@ def progress(text: str) -> Iterator[None]:
 
 
 def one_line(report: Report) -> str:
-    """A passed report in one line: its sizes and how near its nearest tensor came to the limit."""
+    """A passed report in one line: how near its nearest tensor came to the limit."""
     nearest = max(report.rows, key=lambda tensor: tensor.share_of_limit)
-    return (
-        f"{len(report.tensors)} gradients, at most {nearest.share_of_limit:.2f} of the limit ({nearest.name})"
-    )
+    return f"{nearest.share_of_limit:.2f} of its limit ({nearest.name})"
 
 
 def summary(reports: Sequence[Report]) -> str:

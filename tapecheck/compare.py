@@ -21,6 +21,8 @@ FLOOR = 2
 # A limit above this share of scale (a chaotic case in float32) would prove nothing.
 MEANINGLESS = 1e-3
 
+NOT_KNOWN = "the exact value is not known"
+
 PASSED, FAILED, INCONCLUSIVE, UNCHECKED = "passed", "failed", "inconclusive", "unchecked"
 
 
@@ -85,9 +87,17 @@ def errors(name: str, candidate: Array, exact: Array, dtype: np.dtype) -> Array:
 
 
 def compare(
-    name: str, candidate: Any, oracle: Array, reference: Array, exact: Array, dtype: np.dtype
+    name: str, candidate: Any, oracle: Array, reference: Array, exact: Array | None, dtype: np.dtype
 ) -> TensorReport:
-    """The verdict on `candidate`, an implementation's value for the tensor `name`; None if missing."""
+    """The verdict on `candidate`, an implementation's value for the tensor `name`; None if missing.
+
+    Without an `exact` value nothing is measured, and a candidate of the right shape is inconclusive.
+    """
+    if exact is None:
+        unknown = TensorReport(name, oracle.shape, INCONCLUSIVE, math.nan, math.nan, math.nan, NOT_KNOWN)
+        wrong_kind = "" if candidate is None else unusable(candidate, oracle, dtype)
+        return replace(unknown, verdict=FAILED, note=wrong_kind) if wrong_kind else unknown
+
     oracle_error = float(errors(name, oracle, exact, dtype).max())
     reference_error = float(errors(name, reference, exact, dtype).max())
     oracle_is_off = oracle_error > FACTOR * max(reference_error, FLOOR)
@@ -131,14 +141,14 @@ def compare(
     )
 
 
-def unusable(candidate: Any, exact: Array, dtype: np.dtype) -> str:
+def unusable(candidate: Any, expected: Array, dtype: np.dtype) -> str:
     """Why a returned value is no such tensor at all, or "". Nothing is ever broadcast or cast."""
-    if exact.ndim == 0 and isinstance(candidate, int | float):
+    if expected.ndim == 0 and isinstance(candidate, int | float):
         return ""
     if not isinstance(candidate, np.ndarray | np.generic):
-        return f"is a {type(candidate).__name__}, but should be a NumPy array of shape {exact.shape}"
-    if candidate.shape != exact.shape:
-        return f"has shape {candidate.shape}, but should be {exact.shape}"
+        return f"is a {type(candidate).__name__}, but should be a NumPy array of shape {expected.shape}"
+    if candidate.shape != expected.shape:
+        return f"has shape {candidate.shape}, but should be {expected.shape}"
     if candidate.dtype.kind != "f":
         return f"is {candidate.dtype}, but should be {dtype}"
     if candidate.dtype.itemsize < dtype.itemsize:

@@ -24,7 +24,8 @@ class Report:
     implementation: str
     result: Result
     oracle: OraclePass
-    exact: Exact | None  # None where the exact values are not known
+    exact: Exact | None  # None where the exact values are not known,
+    unknown: str  # and then why not
     forward: dict[str, TensorReport]  # "output" and "loss", as far as the implementation returned them
     tensors: dict[str, TensorReport]  # every gradient by tensor name
 
@@ -59,13 +60,15 @@ class Report:
     @cached_property
     def doubts(self) -> list[str]:
         """Everything that keeps a check without wrongs from passing, a sentence each."""
+        if self.exact is None:
+            return [self.unknown]
         doubts = [f"{tensor.name}: {tensor.note}" for tensor in self.rows if tensor.verdict == INCONCLUSIVE]
         doubts += [
             f"{name}: the gradient of this weight was not returned"
             for name in self.problem.weights
             if self.tensors[name].verdict == UNCHECKED
         ]
-        if self.exact and not any(self.exact.tensors[name].any() for name in self.tensors):
+        if not any(self.exact.tensors[name].any() for name in self.tensors):
             doubts.append("every gradient is exactly zero (a dead relu head?), which proves nothing")
         return doubts
 
@@ -181,8 +184,15 @@ class Report:
     def sides(self) -> str:
         """Who was compared with whom."""
         v = versions()
-        how = f"exact by {self.exact.arithmetic}" if self.exact else "exact values not known"
-        return f"{self.implementation} against TensorFlow {v['tensorflow']}, Keras {v['keras']}; {how}"
+        return f"{self.implementation} against TensorFlow {v['tensorflow']}, Keras {v['keras']}"
+
+    @property
+    def unit(self) -> str:
+        """What the errors are measured against, and in what."""
+        if self.exact is None:
+            return "nothing can be measured"
+        bits = int(np.floor(-np.log2(self.exact.radius))) if self.exact.radius else "infinity"
+        return f"errors in eps of scale, against {self.exact.arithmetic} (radius < 2^-{bits} of scale)"
 
     def tensor_lines(self) -> list[str]:
         """The table of tensors."""
@@ -205,7 +215,7 @@ class Report:
                 ]
             )
         header += ["yours against exact"] if failing else []
-        return [UNIT, *table(header, rows, left=(0, 1, len(header) - 1) if failing else (0, 1))]
+        return [self.unit, *table(header, rows, left=(0, 1, len(header) - 1) if failing else (0, 1))]
 
     def evidence(self) -> Iterator[str]:
         """What else there is to say: doubts, notes, the worst elements and who is right about them."""
@@ -253,7 +263,6 @@ class Report:
 
 
 MARKS = {PASSED: "ok", FAILED: "FAIL", INCONCLUSIVE: "??", UNCHECKED: "--"}
-UNIT = "errors against the exact gradient, in eps of scale"
 
 
 def shape_of_error(tensor: TensorReport) -> str:

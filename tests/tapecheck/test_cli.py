@@ -1,0 +1,102 @@
+"""The command: its exit status, its output, and what it says to bad input."""
+
+import sys
+
+import pytest
+
+from tapecheck.catalogue import CATALOGUE
+from tapecheck.cli import main
+
+
+def run(capsys, *argv):
+    """Exit status, standard output and standard error of `tapecheck ARGV`."""
+    try:
+        status = main(argv)
+    except SystemExit as stopped:  # argparse
+        status = stopped.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.fixture
+def my_module(tmp_path, monkeypatch):
+    """A module of the user's in the working directory, with a right and a wrong implementation."""
+    (tmp_path / "mine_for_cli.py").write_text(
+        "def right(problem):\n"
+        "    return problem.reference.gradients\n"
+        "def wrong(problem):\n"
+        "    return {name: -g for name, g in problem.reference.gradients.items()}\n"
+        "number = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield "mine_for_cli"
+    sys.modules.pop("mine_for_cli", None)
+
+
+def test_list_shows_every_case(capsys):
+    """`tapecheck list` prints a line a case, thread first."""
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == ["name", *(case.name for case in CATALOGUE)]
+
+
+def test_check_by_name_prints_in_full_and_sums_up(capsys):
+    """A named case is shown in full; the last line sums up; status 0."""
+    status, out, err = run(capsys, "check", "thread-sequences", "one-step")
+    assert (status, err) == (0, "")
+    assert "passed: 8 of 8 gradients agree [thread-sequences]" in out
+    assert "Keras output" in out
+    assert out.splitlines()[-1].startswith("2 of 2 cases passed, 20 tensors; largest error 0.")
+
+
+def test_whole_catalogue(capsys):
+    """`tapecheck` alone shows the thread's three models in full and every other case in one line."""
+    status, out, err = run(capsys)
+    assert (status, err) == (0, "")
+    assert out.count("Keras output") == 3
+    assert out.count("\nok  ") == len(CATALOGUE) - 3
+    assert out.splitlines()[-1].startswith(f"{len(CATALOGUE)} of {len(CATALOGUE)} cases passed")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_wrong_implementation_has_status_1(capsys, my_module):
+    """A mismatch prints the failing report with the line that reruns it, and ends with 1."""
+    status, out, _ = run(capsys, "check", "one-step", "--implementation", f"{my_module}:wrong")
+    assert status == 1
+    assert "gradient mismatch: 7 of 8 tensors wrong [one-step]" in out
+    assert "0 of 1 case passed" in out
+
+
+def test_right_implementation_has_status_0(capsys, my_module):
+    """Anyone's callable can be checked by its import path."""
+    status, out, _ = run(capsys, "check", "one-step", "--implementation", f"{my_module}:right")
+    assert status == 0
+    assert "mine_for_cli:right against TensorFlow" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["check", "thread-flaten"], "no case is named 'thread-flaten'; did you mean 'thread-flatten'?"),
+        (["check", "one-step", "--implementation", "mine_for_cli"], "should be PACKAGE.MODULE:FUNCTION"),
+        (["check", "--implementation", "no_such_module:f"], "no_such_module cannot be imported"),
+        (["check", "--implementation", "mine_for_cli:rigth"], "does not exist; did you mean 'right'?"),
+        (["check", "--implementation", "mine_for_cli:number"], "number in mine_for_cli is not callable"),
+        (["chek"], "invalid choice: 'chek'"),
+        (["check", "--no-such-option"], "unrecognized arguments"),
+    ],
+)
+def test_bad_usage_has_status_2(capsys, my_module, argv, said):
+    """Each misuse is one clear message on standard error, nothing on standard output, status 2."""
+    status, out, err = run(capsys, *argv)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_all_unknown_names_are_said_at_once(capsys):
+    """Two unknown names give two lines."""
+    _, _, err = run(capsys, "check", "nope", "neither")
+    assert err.count("no case is named") == 2

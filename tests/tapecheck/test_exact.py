@@ -1,0 +1,121 @@
+"""The exact gradient: enclosures that hold, precision that is raised, and honest refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from flint import arb, ctx
+
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import Case
+from tapecheck import exact as module
+from tapecheck.compare import errors
+from tapecheck.exact import (
+    BALL_LIMIT,
+    NotEnclosed,
+    by_balls,
+    by_longdouble,
+    complex_step,
+    exact,
+    middles,
+    multiply_adds,
+    relative_radius,
+    scale,
+)
+
+CASE = Case("exact", Sequential([LSTM(4, return_sequences=True), Dense(2, activation="tanh")]), 3, 6, 5)
+
+
+def test_balls_and_longdouble_agree():
+    """Two arithmetics, one proven and one estimated, give the same gradients to the estimate."""
+    problem = CASE.problem()
+    balls, doubles = by_balls(problem), by_longdouble(problem)
+    assert balls.radius < 2.0**-70
+    for name, value in balls.tensors.items():
+        apart = np.abs(doubles.tensors[name] - value).max() / np.abs(value).max()
+        assert apart <= 16 * doubles.radius, name
+    assert doubles.radius < 2.0**-55
+
+
+def test_more_bits_change_nothing(monkeypatch):
+    """At another starting precision the midpoints are the same longdoubles."""
+    first = by_balls(CASE.problem())
+    monkeypatch.setattr(module, "PRECISIONS", (300,))
+    second = by_balls(CASE.problem())
+    for name, value in first.tensors.items():
+        assert np.array_equal(value, second.tensors[name]), name
+
+
+def test_precision_is_raised_until_the_radius_is_small(monkeypatch):
+    """Too few bits first: the radius at 53 bits is refused, and the next precision is taken."""
+    monkeypatch.setattr(module, "PRECISIONS", (53, 128))
+    assert by_balls(CASE.problem()).radius < 2.0**-70
+    monkeypatch.setattr(module, "PRECISIONS", (53,))
+    with pytest.raises(NotEnclosed, match="at 53 bits"):
+        by_balls(CASE.problem())
+
+
+def test_ball_arithmetic_leaves_the_precision_of_others_alone():
+    """flint's global precision is what it was."""
+    before = ctx.prec
+    by_balls(CASE.problem())
+    assert ctx.prec == before
+
+
+def test_overflow_is_refused():
+    """Values past every bound have no exact gradient to compare with, and the error says why."""
+    huge = replace(
+        CASE, name="exact-relu", model=Sequential([LSTM(4, activation="relu"), Dense(2)])
+    ).problem()
+    with pytest.raises(NotEnclosed, match="not known at 1024 bits"):
+        exact(replace(huge, weights={name: w * 1e200 for name, w in huge.weights.items()}))
+
+
+def test_large_problems_are_done_in_longdouble():
+    """Past the stated size the arithmetic is longdouble, said so, with an estimated radius."""
+    big = Case("exact-big", Sequential([LSTM(32, return_sequences=True), Dense(2)]), 4, 40, 8)
+    assert multiply_adds(big.model, big.input_shape) > BALL_LIMIT
+    found = exact(big.problem())
+    assert found.arithmetic == "longdouble"
+    assert 0 < found.radius < 2.0**-52
+
+
+def test_multiply_adds_are_counted():
+    """B*T rows through every kernel, three times: forward, for the weights, for the inputs."""
+    model = Sequential([LSTM(4, return_sequences=True), Dense(2)])
+    assert multiply_adds(model, (3, 6, 5)) == 3 * (18 * (5 * 16 + 4 * 16) + 18 * 8)
+
+
+@pytest.mark.parametrize("name", ["lstm/kernel", "lstm/bias", "dense/kernel", "x", "lstm/initial_c"])
+def test_complex_step_is_exact_to_rounding(name):
+    """The witness without a backward pass gives the exact derivative to a few eps of scale."""
+    problem = CASE.problem()
+    true = exact(problem).tensors[name]
+    stepped = true.copy()
+    for index in np.ndindex(true.shape):
+        stepped[index] = complex_step(problem, name, index)
+    assert errors(name, stepped, true, np.dtype(float)).max() < 16
+
+
+def test_scale_is_per_time_step_where_there_is_time():
+    """`x` and traces are scaled a step at a time, weights and the output as a whole."""
+    value = np.ones((2, 3, 4)) * np.array([1.0, 10.0, 100.0])[None, :, None]
+    assert scale("x", value).ravel().tolist() == [1, 10, 100]
+    assert scale("lstm/dz_f", value).shape == (1, 3, 1)
+    assert scale("output", value).ravel().tolist() == [100]
+    assert scale("loss", np.array(-2.0)).ravel().tolist() == [2]
+
+
+def test_relative_radius_never_hides_a_ball_without_a_scale():
+    """An enclosure of zero that is not exactly zero has an infinite relative radius."""
+    assert relative_radius("w", np.array([arb(0, 1e-30), arb(0)], dtype=object)) == np.inf
+    assert relative_radius("w", np.array([arb(0), arb(0)], dtype=object)) == 0
+    assert relative_radius("w", np.array([arb(4, 1), arb(2)], dtype=object)) == pytest.approx(0.25, rel=1e-6)
+    assert relative_radius("w", np.array([arb("nan")], dtype=object)) == np.inf
+
+
+def test_midpoints_keep_more_than_float64():
+    """A third, rounded to longdouble, is nearer to a third than any float64 (where longdouble is wider)."""
+    with ctx.workprec(128):
+        third = middles({"w": np.array([arb(1) / 3], dtype=object)})["w"][0]
+    assert abs(third * 3 - 1) <= np.finfo(np.longdouble).eps

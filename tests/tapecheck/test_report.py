@@ -1,0 +1,127 @@
+"""The report's text: the verdict first, ASCII, narrow, and true."""
+
+import numpy as np
+import pytest
+
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import Case, Result, check
+from tapecheck.catalogue import CATALOGUE
+from tapecheck.text import figure, table
+
+CASE = Case("report", Sequential([LSTM(4, return_sequences=True), Dense(2)]), 3, 6, 5)
+
+
+def doubled(problem):
+    """The right gradients times two."""
+    return {name: 2 * gradient for name, gradient in problem.reference.gradients.items()}
+
+
+def test_passing_report_says_so_first():
+    """The first line is the verdict with the case's id."""
+    assert str(check(CASE)).splitlines()[0] == "passed: 8 of 8 gradients agree [report]"
+
+
+def test_assert_passed_raises_the_text():
+    """The AssertionError's text is the report, its first line the mismatch."""
+    report = check(CASE, doubled)
+    with pytest.raises(AssertionError) as raised:
+        report.assert_passed()
+    assert str(raised.value) == str(report)
+    assert str(report).startswith("gradient mismatch: 8 of 8 tensors wrong [report]")
+
+
+def test_failing_report_shows_every_witness():
+    """Errors, limit, scale factor, and the worst element as yours, TensorFlow's, exact and complex step."""
+    text = str(check(CASE, doubled))
+    assert text.count("FAIL") == 8
+    assert text.count("2 x exact") == 8
+    assert "complex step" in text
+    assert "this implementation is wrong" in text
+    assert (
+        "rerun  pytest -n0 'tests/tapecheck/test_report.py::test_failing_report_shows_every_witness'" in text
+    )
+
+
+def test_complex_step_stands_beside_the_exact_value():
+    """On the worst element the complex step repeats the exact value, not the implementation's."""
+    line = next(
+        line for line in str(check(CASE, doubled)).splitlines() if line.strip().startswith("lstm/kernel[")
+    )
+    *_, yours, tensorflow, exact, step = line.split()
+    assert float(yours) == pytest.approx(2 * float(exact), rel=1e-8)
+    assert float(tensorflow) == pytest.approx(float(exact), rel=1e-8)
+    assert float(step) == pytest.approx(float(exact), rel=1e-8)
+
+
+@pytest.mark.parametrize("case", [CATALOGUE[0], CATALOGUE[2], CASE], ids=lambda case: case.name)
+def test_reports_fit(case):
+    """Plain ASCII; 80 columns for a full report, 100 for a failing one."""
+    full = check(case).full()
+    assert full.isascii()
+    assert max(map(len, full.splitlines())) <= 80
+    failing = str(check(case, doubled))
+    assert failing.isascii()
+    assert max(map(len, failing.splitlines())) <= 100
+
+
+def test_full_report_shows_both_models():
+    """Keras's and NumPy's output shapes and parameter counts stand side by side, and the weights."""
+    full = check(CATALOGUE[0]).full()
+    assert "lstm      (4, 3, 8)     (4, 3, 8)           352           352" in full
+    assert "dense     (4, 3, 1)     (4, 3, 1)             9             9" in full
+    assert "weights: 5 tensors, equal bit for bit in Keras and NumPy" in full
+
+
+def test_forward_values_are_reported_where_given():
+    """A result with output and loss has them checked first; one without says nothing of them."""
+    with_forward = check(CASE, lambda p: Result(p.reference.gradients, p.reference.output, p.reference.loss))
+    assert list(with_forward.forward) == ["output", "loss"]
+    assert check(CASE, lambda p: p.reference.gradients).forward == {}
+
+
+def test_report_is_an_object_too():
+    """The public fields hold what the text says."""
+    report = check(CASE, doubled)
+    tensor = report.tensors["lstm/kernel"]
+    assert not report.passed
+    assert report.verdict == "failed"
+    assert tensor.shape == (5, 16)
+    assert tensor.error > tensor.limit >= 32
+    assert tensor.oracle_error < tensor.limit
+    assert not tensor.passed
+    assert (
+        np.unravel_index(np.abs(report.exact.tensors["lstm/kernel"]).argmax(), (5, 16)) == tensor.worst_index
+    )
+    assert tensor.factor == pytest.approx(2)
+
+
+def test_returning_something_else_is_a_clear_error():
+    """A list of gradients is refused with what should have been returned."""
+    with pytest.raises(TypeError, match="returned a list, but should return"):
+        check(CASE, lambda p: list(p.reference.gradients.values()))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.04, "0.0"),
+        (1.25, "1.2"),
+        (31.7, "32"),
+        (5.94e14, "5.9e14"),
+        (1e4, "1.0e4"),
+        (np.inf, "inf"),
+        (np.nan, "-"),
+    ],
+)
+def test_figures(value, text):
+    """Errors are printed short, without padding zeros in the exponent."""
+    assert figure(value) == text
+
+
+def test_table_aligns_and_keeps_brackets():
+    """Columns line up, and text in square brackets is not taken for markup."""
+    assert table(["name", "n"], [["a[3]", "1"], ["[b]", "22"]], left=(0,)) == [
+        "name   n",
+        "a[3]   1",
+        "[b]   22",
+    ]
