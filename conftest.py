@@ -4,23 +4,20 @@ import os
 from functools import cache
 from typing import NamedTuple
 
-# Before NumPy or TensorFlow is loaded, here or in a worker: the same bits in every run, on any machine.
-for variable in (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-):
-    os.environ[variable] = "1"
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+from threadpoolctl import threadpool_limits
 
-import pytest  # noqa: E402
-from sybil import Sybil  # noqa: E402
-from sybil.parsers.markdown import PythonCodeBlockParser  # noqa: E402
+import tf_oracle
+from tapecheck.case import Case, Problem
+from tapecheck.exact import Exact, exact
 
-import tf_oracle  # noqa: E402
-from tapecheck.case import Case, Problem  # noqa: E402
-from tapecheck.exact import Exact, exact  # noqa: E402
+# One thread, so that every run gives the same bits. TensorFlow reads its variables when it is loaded.
+threadpool_limits(1)
+os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+pytest_plugins = ["pytester"]  # tests/tapecheck/test_plugin.py runs pytest inside pytest
 
 # Every Python block of the README and of docs/ is run, in order, page by page.
 pytest_collect_file = Sybil(

@@ -2,7 +2,18 @@
 
 from reference_impl import BadInput
 from tapecheck.case import Case, Problem, Result
+from tapecheck.catalogue import CATALOGUE, cases
 from tapecheck.check import check
-from tapecheck.report import Report
+from tapecheck.report import GradientMismatch, Report
 
-__all__ = ["BadInput", "Case", "Problem", "Report", "Result", "check"]
+__all__ = [
+    "CATALOGUE",
+    "BadInput",
+    "Case",
+    "GradientMismatch",
+    "Problem",
+    "Report",
+    "Result",
+    "cases",
+    "check",
+]

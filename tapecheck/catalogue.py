@@ -3,7 +3,11 @@
 A name is the case's id: the test id, the seed of its draws, and what `tapecheck check NAME` takes.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl.spec import BadInput, did_you_mean
 from tapecheck.case import Case
 
 MSE, MAE = "mean_squared_error", "mean_absolute_error"
@@ -72,3 +76,26 @@ CATALOGUE = (
     Case("no-head", Sequential([LSTM(6, return_sequences=True)]), 3, 7, 4),
 )
 # fmt: on
+
+
+def named(names: Sequence[str]) -> list[Case]:
+    """The cases of the catalogue by name. Raises BadInput that lists every unknown one."""
+    known = {case.name: case for case in CATALOGUE}
+    unknown = [f"no case is named {name!r}{did_you_mean(name, known)}" for name in names if name not in known]
+    if unknown:
+        raise BadInput("this list of names", [f"{problem} (see `tapecheck list`)" for problem in unknown])
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def cases(*chosen: Case | str) -> Any:
+    """`@tapecheck.cases(...)`: run a test that takes `case` once for each, under the case's name.
+
+    `chosen` are cases of your own and names of the catalogue; without any, the whole catalogue.
+    Raises BadInput for unknown names.
+    """
+    import pytest
+
+    names = [one for one in chosen if isinstance(one, str)]
+    own = [one for one in chosen if isinstance(one, Case)]
+    everything = [*named(names), *own] if chosen else CATALOGUE
+    return pytest.mark.parametrize("case", everything, ids=lambda case: case.name)

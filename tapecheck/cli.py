@@ -1,18 +1,20 @@
 """The command `tapecheck`. Exit status 0: passed, 1: not passed, 2: bad usage or input."""
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
-from reference_impl.spec import BadInput, did_you_mean
-from tapecheck.case import Case, Implementation
-from tapecheck.catalogue import CATALOGUE
+from reference_impl.spec import BadInput
+from tapecheck.case import Case, Implementation, Problem, Result
+from tapecheck.catalogue import CATALOGUE, named
+from tapecheck.imports import imported
 from tapecheck.report import Report
+from tapecheck.saved import load
 from tapecheck.text import figure, table
 
 # The thread's models: shown in full when the whole catalogue runs.
@@ -44,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "gradient. Without a command: checks the whole catalogue with the shipped NumPy implementation.",
         epilog="Exit status: 0 passed, 1 a mismatch or nothing proven, 2 bad usage or input.",
     )
-    top.set_defaults(run=run_check, names=[], implementation=None, verbose=False)
+    top.set_defaults(run=run_check, names=[], implementation=None, time_limit=None, verbose=False)
     commands = top.add_subparsers(metavar="COMMAND", title="commands")
 
     check = commands.add_parser("check", help="check cases of the catalogue by name, or all of them")
@@ -56,8 +58,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="PACKAGE.MODULE:FUNCTION",
         help="check this callable (Problem -> Result or dict of gradients) instead of the shipped one",
     )
+    check.add_argument(
+        "--time-limit", type=seconds, metavar="SECONDS", help="give the implementation so long for each case"
+    )
     check.add_argument("-v", "--verbose", action="store_true", help="print every case in full")
     check.set_defaults(run=run_check)
+
+    replay = commands.add_parser("replay", help="check the arrays of a failed check again, from its file")
+    replay.add_argument("file", type=Path, metavar="FILE", help="such as .tapecheck/thread-sequences.npz")
+    replay.set_defaults(run=run_replay)
 
     listing = commands.add_parser("list", help="list the cases of the catalogue")
     listing.set_defaults(run=run_list)
@@ -74,17 +83,40 @@ def run_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def seconds(text: str) -> float:
+    """A positive number of seconds, for argparse."""
+    value = float(text)
+    if not value > 0:
+        raise ValueError
+    return value
+
+
+def run_replay(arguments: argparse.Namespace) -> int:
+    """`tapecheck replay FILE`: the saved answer to the saved problem, judged again."""
+    problem, result, implementation = load(arguments.file)
+
+    def answer(_: Problem) -> Result:
+        return result
+
+    answer.__module__, _, answer.__qualname__ = implementation.partition(":")
+    (report,) = checked([problem], answer)
+    print(report)
+    return 0 if report.passed else 1
+
+
 def run_check(arguments: argparse.Namespace) -> int:
     """`tapecheck` and `tapecheck check`: every case in turn, then one line over all."""
-    cases = named_cases(arguments.names)
+    cases: Sequence[Case] = named(arguments.names) or CATALOGUE
     implementation = imported(arguments.implementation) if arguments.implementation else None
     in_full = cases if arguments.names or arguments.verbose else SHOWN_IN_FULL
     width = max(len(case.name) for case in cases)
     reports = []
-    for report in checked(cases, implementation):
+    for report in checked(cases, implementation, arguments.time_limit):
         reports.append(report)
         case = report.problem.case
-        if case in in_full or not report.passed:
+        if not report.passed:
+            print(report.full(), report.saved_line(), sep="\n", end="\n\n")
+        elif case in in_full:
             print(report.full(), end="\n\n")
         else:
             print(f"ok  {case.name:{width}}  {one_line(report)}")
@@ -92,15 +124,18 @@ def run_check(arguments: argparse.Namespace) -> int:
     return 0 if all(report.passed for report in reports) else 1
 
 
-def checked(cases: Sequence[Case], implementation: Implementation | None) -> Iterator[Report]:
+def checked(
+    cases: Sequence[Case | Problem], implementation: Implementation | None, time_limit: float | None = None
+) -> Iterator[Report]:
     """The report of each case in turn, with a progress line on a terminal."""
     from tapecheck.check import check
     from tf_oracle import OracleUnavailable
 
     for position, case in enumerate(cases):
-        with progress(f"checking {case.name} ({position + 1} of {len(cases)})"):
+        name = case.name if isinstance(case, Case) else case.case.name
+        with progress(f"checking {name} ({position + 1} of {len(cases)})"):
             try:
-                report = check(case, implementation)
+                report = check(case, implementation, time_limit=time_limit)
             except OracleUnavailable as reason:
                 raise BadInput("TensorFlow", [str(reason)]) from reason
         yield report
@@ -137,35 +172,6 @@ def summary(reports: Sequence[Report]) -> str:
 def sizes(case: Case) -> str:
     """ "B,T,D"."""
     return ",".join(map(str, case.input_shape))
-
-
-def named_cases(names: Sequence[str]) -> Sequence[Case]:
-    """The cases of the catalogue by name, all for no name. Raises BadInput for unknown ones."""
-    known = {case.name: case for case in CATALOGUE}
-    unknown = [f"no case is named {name!r}{did_you_mean(name, known)}" for name in names if name not in known]
-    if unknown:
-        raise BadInput("this list of names", [f"{problem} (see `tapecheck list`)" for problem in unknown])
-    return [known[name] for name in dict.fromkeys(names)] if names else CATALOGUE
-
-
-def imported(path: str) -> Implementation:
-    """The callable that "package.module:function" names. Raises BadInput with the usual cause."""
-    module, colon, attribute = path.partition(":")
-    subject = f"--implementation {path}"
-    if not (module and colon and attribute):
-        raise BadInput(subject, ["it should be PACKAGE.MODULE:FUNCTION, such as mypackage.lstm:gradients"])
-    sys.path.insert(0, os.getcwd())
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        hint = "run from the folder that holds it, or install it"
-        raise BadInput(subject, [f"{module} cannot be imported: {error} ({hint})"]) from error
-    implementation = getattr(found, attribute, None)
-    if not callable(implementation):
-        callables = [name for name, value in vars(found).items() if callable(value)]
-        what = "is not callable" if hasattr(found, attribute) else "does not exist"
-        raise BadInput(subject, [f"{attribute} in {module} {what}{did_you_mean(attribute, callables)}"])
-    return implementation
 
 
 if __name__ == "__main__":

@@ -9,11 +9,18 @@ from functools import cached_property
 import numpy as np
 
 from reference_impl.spec import did_you_mean
-from tapecheck.case import Problem, Result
+from tapecheck.answer import SHOWN_LINES, Answer
+from tapecheck.case import Problem
+from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
 from tapecheck.exact import Exact, complex_step
+from tapecheck.saved import save
 from tapecheck.text import figure, indent, table
 from tf_oracle import OraclePass, versions
+
+
+class GradientMismatch(AssertionError):
+    """A check did not pass. The first line of its text is the verdict."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Report:
 
     problem: Problem
     implementation: str
-    result: Result
+    answer: Answer
     oracle: OraclePass
     exact: Exact | None  # None where the exact values are not known,
     unknown: str  # and then why not
@@ -47,9 +54,11 @@ class Report:
         """Everything that makes the check fail, a sentence each."""
         wrongs = [
             f"{name} is not a tensor of this model{did_you_mean(name, self.tensors)}"
-            for name in self.result.gradients
+            for name in self.answer.result.gradients
             if name not in self.tensors
         ]
+        if self.answer.failure:
+            return [f"the implementation {self.answer.failure}"]
         if not any(tensor.verdict != UNCHECKED for tensor in self.tensors.values()):
             wrongs.append("no gradient was returned")
         wrongs += [
@@ -60,6 +69,8 @@ class Report:
     @cached_property
     def doubts(self) -> list[str]:
         """Everything that keeps a check without wrongs from passing, a sentence each."""
+        if self.answer.failure:
+            return []
         if self.exact is None:
             return [self.unknown]
         doubts = [f"{tensor.name}: {tensor.note}" for tensor in self.rows if tensor.verdict == INCONCLUSIVE]
@@ -98,9 +109,20 @@ class Report:
         return [*self.forward.values(), *self.tensors.values()]
 
     def assert_passed(self) -> None:
-        """Raise AssertionError with the report as its text unless the check passed."""
+        """Raise GradientMismatch, an AssertionError, with the report as its text unless the check passed.
+        The arrays are saved first, and the text says where.
+        """
+        __tracebackhide__ = True
         if not self.passed:
-            raise AssertionError(str(self))
+            raise GradientMismatch(f"{self}\n{self.saved_line()}")
+
+    def saved_line(self) -> str:
+        """Save the problem and the answer to it, and say where; or why not."""
+        try:
+            path = save(self.problem, self.answer.result, self.implementation)
+        except OSError as error:
+            return f"  arrays not saved: {error}"
+        return f"  arrays {path}  (tapecheck replay {path})"
 
     # ---- the text
 
@@ -176,7 +198,7 @@ class Report:
         wrong = [tensor.name for tensor in self.rows if tensor.verdict == FAILED]
         if any(name in self.forward for name in wrong):
             return f"forward mismatch: {' and '.join(n for n in wrong if n in self.forward)} {case}"
-        if not wrong:
+        if not wrong or self.answer.failure:
             return f"failed: {self.wrongs[0]} {case}"
         return f"gradient mismatch: {len(wrong)} of {len(checked)} tensors wrong {case}"
 
@@ -223,6 +245,7 @@ class Report:
             yield ""
         for line in self.wrongs + self.doubts:
             yield f"- {line}"
+        yield from self.side_effects()
         failed = [tensor for tensor in self.tensors.values() if tensor.verdict == FAILED and tensor.worst]
         if failed and self.exact:
             yield ""
@@ -232,9 +255,18 @@ class Report:
                 left=(0,),
             )
             yield self.votes(failed)
-        if not self.passed:
+        if not self.passed and self.rerun:
             yield ""
             yield f"rerun  {self.rerun}"
+
+    def side_effects(self) -> Iterator[str]:
+        """What the implementation did besides answering: its traceback, its prints, its writes."""
+        yield from indent(self.answer.traceback)
+        if self.answer.changed:
+            yield f"- note: it wrote into its inputs: {', '.join(self.answer.changed)} (they were copies)"
+        if self.answer.printed:
+            yield f"- note: it printed {len(self.answer.printed)} lines:"
+            yield from indent(self.answer.printed[:SHOWN_LINES], 4)
 
     def worst_row(self, tensor: TensorReport) -> list[str]:
         """The worst element of a failed tensor, as every witness has it."""
@@ -252,14 +284,19 @@ class Report:
 
     @property
     def rerun(self) -> str:
-        """The command that runs this check again."""
+        """The command that runs this check again, or "" where no command can."""
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
         if test:
             return f"pytest -n0 '{test}'"
-        ours = self.implementation == "reference_impl"
-        return f"tapecheck check {self.problem.case.name}" + (
-            "" if ours else f" --implementation {self.implementation}"
-        )
+        if (
+            self.problem.case not in CATALOGUE
+            or "<" in self.implementation
+            or "__main__" in self.implementation
+        ):
+            return ""
+        shipped = self.implementation == "reference_impl"
+        option = "" if shipped else f" --implementation {self.implementation}"
+        return f"tapecheck check {self.problem.case.name}{option}"
 
 
 MARKS = {PASSED: "ok", FAILED: "FAIL", INCONCLUSIVE: "??", UNCHECKED: "--"}

@@ -21,12 +21,16 @@ def test_passing_report_says_so_first():
     assert str(check(CASE)).splitlines()[0] == "passed: 8 of 8 gradients agree [report]"
 
 
-def test_assert_passed_raises_the_text():
-    """The AssertionError's text is the report, its first line the mismatch."""
+def test_assert_passed_raises_the_text(tmp_path, monkeypatch):
+    """The AssertionError's text is the report, then the file with its arrays."""
+    monkeypatch.chdir(tmp_path)
     report = check(CASE, doubled)
     with pytest.raises(AssertionError) as raised:
         report.assert_passed()
-    assert str(raised.value) == str(report)
+    *text, last = str(raised.value).splitlines()
+    assert text == str(report).splitlines()
+    assert last == "  arrays .tapecheck/report.npz  (tapecheck replay .tapecheck/report.npz)"
+    assert (tmp_path / ".tapecheck" / "report.npz").is_file()
     assert str(report).startswith("gradient mismatch: 8 of 8 tensors wrong [report]")
 
 
@@ -95,10 +99,12 @@ def test_report_is_an_object_too():
     assert tensor.factor == pytest.approx(2)
 
 
-def test_returning_something_else_is_a_clear_error():
-    """A list of gradients is refused with what should have been returned."""
-    with pytest.raises(TypeError, match="returned a list, but should return"):
-        check(CASE, lambda p: list(p.reference.gradients.values()))
+def test_arrays_that_cannot_be_saved_do_not_hide_the_mismatch(tmp_path, monkeypatch):
+    """Where the folder cannot be written, the report says so and is raised all the same."""
+    (tmp_path / ".tapecheck").write_text("a file, not a folder")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match="arrays not saved"):
+        check(CASE, doubled).assert_passed()
 
 
 @pytest.mark.parametrize(

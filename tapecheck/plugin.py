@@ -1,0 +1,105 @@
+"""The pytest plugin, installed with the package.
+
+import tapecheck
+from mypackage.lstm import gradients
+
+@tapecheck.cases()
+def test_gradients(case, gradient_check):
+    gradient_check(case, gradients)
+"""
+
+import os
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from reference_impl.spec import BadInput
+from tapecheck.case import Case, Implementation, Problem
+from tapecheck.check import check
+from tapecheck.imports import imported
+from tapecheck.report import GradientMismatch, Report
+from tapecheck.text import table
+from tf_oracle import versions
+
+NEAREST = "tapecheck_nearest_to_limit"
+SHARE = "tapecheck_share_of_limit"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --implementation package.module:function`."""
+    parser.getgroup("tapecheck").addoption(
+        "--implementation",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="the implementation that the gradient_check fixture checks where a test names none",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a path that names nothing before the first test runs."""
+    path = config.getoption("--implementation")
+    if path:
+        try:
+            imported(path)
+        except BadInput as problem:
+            raise pytest.UsageError(str(problem)) from problem
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which implementation is checked, and against what; nothing without the option."""
+    path = config.getoption("--implementation")
+    if not path:
+        return None
+    installed = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return f"tapecheck: {path} against {installed}"
+
+
+@pytest.fixture(scope="session")
+def implementation(pytestconfig: pytest.Config) -> Implementation | None:
+    """What `--implementation` names; None, the shipped one, without it."""
+    path = pytestconfig.getoption("--implementation")
+    return imported(path) if path else None
+
+
+@pytest.fixture
+def gradient_check(
+    request: pytest.FixtureRequest, implementation: Implementation | None
+) -> Callable[..., Report]:
+    """A function (case, implementation=None) -> Report that fails the test unless the check passes."""
+
+    def checked(case: Case | Problem, implementation: Implementation | None = implementation) -> Report:
+        __tracebackhide__ = True
+        report = check(case, implementation)
+        nearest = max(report.rows, key=lambda tensor: tensor.share_of_limit)
+        request.node.user_properties += [(NEAREST, nearest.name), (SHARE, nearest.share_of_limit)]
+        report.assert_passed()
+        return report
+
+    return checked
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[Any],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On CI pytest prints whole messages in its short summary: keep the first line of a mismatch there."""
+    report = yield
+    if os.environ.get("CI") and call.excinfo and call.excinfo.errisinstance(GradientMismatch):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is not None:
+            crash.message = crash.message.splitlines()[0]
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The five tests that came nearest to their limit."""
+    found = []
+    for report in terminalreporter.stats.get("passed", []):
+        properties = dict(report.user_properties)
+        if SHARE in properties:
+            found.append((properties[SHARE], properties[NEAREST], report.nodeid))
+    if found:
+        terminalreporter.section("nearest to the limit", sep="-")
+        rows = [[f"{share:.2f}", name, nodeid] for share, name, nodeid in sorted(found, reverse=True)[:5]]
+        for line in table(["error/limit", "tensor", "test"], rows, left=(1, 2)):
+            terminalreporter.write_line(line)

@@ -1,0 +1,80 @@
+"""Problems and answers as files: `.tapecheck/<case>.npz`, replayed by `tapecheck replay FILE`.
+
+A plain npz: the arrays, and the case as JSON. Nothing in it is executed when it is read.
+"""
+
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl.spec import Array, BadInput, Layer
+from tapecheck.case import Case, Problem, Result
+
+FOLDER = Path(".tapecheck")
+LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "Dense": Dense, "Flatten": Flatten}
+
+
+def save(problem: Problem, result: Result, implementation: str, folder: Path = FOLDER) -> Path:
+    """Write a problem and the answer to it; returns the file. Raises OSError where it cannot."""
+    case = {field.name: getattr(problem.case, field.name) for field in fields(problem.case)}
+    case["model"] = [[type(layer).__name__, layer.arguments()] for layer in problem.model.layers]
+    arrays: dict[str, Array] = {"x": problem.x, "y": problem.y}
+    groups = {
+        "weights": problem.weights,
+        "initial_state": problem.initial_state,
+        "gradients": result.gradients,
+        "trace": result.trace,
+    }
+    for group, members in groups.items():
+        arrays |= {f"{group}/{name}": numeric(value) for name, value in members.items()}
+    for name in ("output", "loss"):
+        if getattr(result, name) is not None:
+            arrays[name] = numeric(getattr(result, name))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{problem.case.name}.npz"
+    np.savez(path, allow_pickle=False, case=json.dumps(case), implementation=implementation, **arrays)
+    return path
+
+
+def numeric(value: Any) -> Array:
+    """The value as an array that a file can hold; what has no numbers is kept as its text."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        return np.asarray(repr(value))
+    return np.asarray(repr(value)) if array.dtype == object else array
+
+
+def load(path: Path) -> tuple[Problem, Result, str]:
+    """Problem, answer and implementation's name from a file that `save` wrote. Raises BadInput."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        case = json.loads(str(arrays.pop("case")))
+        layers = [LAYERS[kind](**arguments) for kind, arguments in case.pop("model")]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(
+            str(path), [f"it is no file that tapecheck saved: {type(error).__name__}: {error}"]
+        ) from error
+
+    def group(name: str) -> dict[str, Array]:
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
+
+    problem = Problem(
+        Case(**case, model=Sequential(layers)),
+        arrays["x"],
+        arrays["y"],
+        group("weights"),
+        group("initial_state"),
+    )
+    loss = arrays.get("loss")
+    result = Result(
+        group("gradients"), arrays.get("output"), None if loss is None else float(loss), group("trace")
+    )
+    return problem, result, str(arrays["implementation"])

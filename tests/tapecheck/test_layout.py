@@ -1,0 +1,430 @@
+"""Layout: every way that weights may lie, there and back, and in their products; what is refused."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference_impl import GATES, LSTM, BadInput, Dense, Flatten, Sequential
+from reference_impl.textbook import lstm as textbook
+from tapecheck import Case, check
+from tapecheck.layout import Layout, gradient_from_update, run_head, unroll
+from tapecheck.layout.declaration import AXES, BIAS_SHAPES, CONCATENATED, VECTORS
+
+anything = settings(deadline=None)
+ORDERS = ["".join(order) for order in permutations(GATES)]
+
+
+@st.composite
+def gates(draw):
+    """ "ifgo" any way round, with or without a comma after each letter."""
+    order = draw(st.sampled_from(ORDERS))
+    return "".join(gate + draw(st.sampled_from(["", ","])) for gate in order[:3]) + order[3]
+
+
+@st.composite
+def layouts(draw):
+    """Any layout that has everything, with names of its own."""
+    order = draw(gates())
+    return Layout(
+        gates=order,
+        gate_names=draw(st.sampled_from([(), [part.upper() for part in order.split(",")]])),
+        kernel="W{gate}",
+        recurrent_kernel="U{gate}",
+        bias=draw(st.sampled_from(["b{gate}", ("b{gate}", "b2{gate}")])),
+        concatenated=draw(st.sampled_from(CONCATENATED)),
+        vectors=draw(st.sampled_from(sorted(VECTORS))),
+        bias_shape=draw(st.sampled_from(sorted(BIAS_SHAPES))),
+        dense_kernel="V",
+        dense_bias="v",
+        gradient="d{name}",
+        axes=draw(st.sampled_from(AXES)),
+    )
+
+
+@st.composite
+def problems(draw, largest_batch=3):
+    """A problem of small sizes, whose weights are whole numbers, so that every sum of them is exact."""
+    size = st.integers(1, 4)
+    units, outputs, steps, features = draw(size), draw(size), draw(size), draw(size)
+    model = Sequential([LSTM(units, return_sequences=True), Dense(outputs)])
+    problem = Case("p", model, draw(st.integers(1, largest_batch)), steps, features).problem()
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    return replace(problem, weights=whole(rng, problem.weights))
+
+
+def whole(rng, arrays):
+    """Whole numbers in the shapes of `arrays`."""
+    return {name: rng.integers(-99, 100, np.shape(array)).astype(float) for name, array in arrays.items()}
+
+
+def as_gradients(layout, weights):
+    """Their weights under the names of their gradients, a second bias's the same as the first's."""
+    return {f"d{name}": weights[name.replace("b2", "b")] for name in weights}
+
+
+# ---- weights and gradients
+
+
+@anything
+@given(layouts(), problems())
+def test_weights_there_and_back(layout, problem):
+    """Weights, taken for gradients in their layout, come back as what they were."""
+    back = layout.gradients(problem, as_gradients(layout, layout.weights(problem)))
+    assert back.keys() == problem.weights.keys()
+    for name, array in problem.weights.items():
+        np.testing.assert_array_equal(back[name], array, strict=True)
+
+
+@anything
+@given(layouts(), problems())
+def test_weights_do_the_same(layout, problem):
+    """One step's z from their weights, by the products that the declaration speaks of, is ours."""
+    B, H = len(problem.x), problem.model.layers[0].units
+    rng = np.random.default_rng(0)
+    inputs = whole(rng, {"x": problem.x[:, 0], "h": np.zeros((B, H))}) | {"1": np.ones((B, 1))}
+    ours = problem.weights
+    z = inputs["x"] @ ours["lstm/kernel"] + inputs["h"] @ ours["lstm/recurrent_kernel"] + ours["lstm/bias"]
+    z_of = dict(zip(GATES, np.split(z, 4, axis=1), strict=True))
+
+    theirs = layout.weights(problem)
+
+    def product(inputs, W):
+        return inputs @ W if layout.vectors == "row" else (W @ inputs.T).T
+
+    for letters, gate in zip(
+        layout.gates.split(","), layout.gate_names or layout.gates.split(","), strict=True
+    ):
+        if layout.concatenated:
+            taken = np.hstack([inputs[letter] for letter in layout.concatenated])
+            found = product(taken, theirs[f"W{gate}"])
+        else:
+            found = product(inputs["x"], theirs[f"W{gate}"]) + product(inputs["h"], theirs[f"U{gate}"])
+        if "1" not in layout.concatenated:
+            biases = (layout.bias,) if isinstance(layout.bias, str) else layout.bias
+            for name in biases:
+                b = theirs[name.replace("{gate}", gate)]
+                n = len(letters) * H
+                assert b.shape == {"(H,)": (n,), "(1,H)": (1, n), "(H,1)": (n, 1)}[layout.bias_shape]
+                found = found + b.ravel()
+        np.testing.assert_array_equal(found, np.hstack([z_of[letter] for letter in letters]))
+    logits = product(inputs["h"], theirs["V"]) + theirs["v"].ravel()
+    np.testing.assert_array_equal(logits, inputs["h"] @ ours["dense/kernel"] + ours["dense/bias"])
+
+
+@anything
+@given(layouts(), problems())
+def test_gradients_are_the_same_linear_map(layout, problem):
+    """<dtheirs, theirs> = <dours, ours>: to first order the loss moves alike, in either form."""
+    theirs = layout.weights(problem)
+    d_theirs = as_gradients(layout, whole(np.random.default_rng(1), theirs))
+    d_ours = layout.gradients(problem, d_theirs)
+    assert sum((d_theirs[f"d{name}"] * theirs[name]).sum() for name in theirs) == sum(
+        (d_ours[name] * problem.weights[name]).sum() for name in problem.weights
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_defaults_are_ours(dtype):
+    """A Layout() without arguments changes nothing, the dtype neither, and hands out copies."""
+    problem = Case("p", Sequential([LSTM(3), Dense(2)]), dtype=dtype).problem()
+    found = Layout().weights(problem)
+    assert found.keys() == problem.weights.keys()
+    for name, array in problem.weights.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+        assert not np.shares_memory(found[name], array)
+
+
+def test_second_bias_cannot_hide():
+    """Of two bias gradients that should be equal, a wrong number in either shows; so does a NaN."""
+    problem = Case("p", Sequential([LSTM(3), Dense(2)])).problem()
+    layout = Layout(bias=("b_ih", "b_hh"))
+    right = problem.reference.gradients["lstm/bias"]
+    off, nan = right.copy(), right.copy()
+    off[4] += 1e-9
+    nan[7] = np.nan
+    for first, second in permutations([right, off, nan], 2):
+        theirs = {**problem.reference.gradients, "b_ih": first, "b_hh": second}
+        found = layout.gradients(problem, theirs)["lstm/bias"]
+        expected = np.where(first == right, second, first)
+        np.testing.assert_array_equal(found, expected)
+    assert not layout.weights(problem)["b_hh"].any()
+
+
+def test_bias_that_the_model_has_not():
+    """Where their code has biases and the model has none, they are zeros and their gradients are dropped."""
+    problem = Case("p", Sequential([LSTM(3, use_bias=False), Dense(2, use_bias=False)])).problem()
+    theirs = Layout(concatenated="1xh").weights(problem)
+    assert not theirs["lstm/kernel"][0].any()
+    assert not theirs["dense/bias"].any()
+    assert Layout(concatenated="1xh").gradients(problem, theirs).keys() == problem.weights.keys()
+
+
+def test_parts_that_are_not_theirs():
+    """With `dense_kernel` or `kernel` None, nothing is asked of that part."""
+    problem = Case("p", Sequential([LSTM(3), Dense(2)])).problem()
+    no_dense, no_lstm = Layout(dense_kernel=None, dense_bias=None), Layout(kernel=None)
+    assert list(no_dense.weights(problem)) == ["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"]
+    assert list(no_lstm.weights(problem)) == ["dense/kernel", "dense/bias"]
+    assert list(no_lstm.gradients(problem, problem.weights)) == ["dense/kernel", "dense/bias"]
+
+
+def test_float32_shows():
+    """One float32 matrix among float64 ones makes its tensors float32, which no check passes."""
+    problem = Case("p", Sequential([LSTM(3), Dense(2)])).problem()
+    layout = Layout(gates="i,f,g,o", kernel="W{gate}", recurrent_kernel="U{gate}", bias="b{gate}")
+    theirs = layout.weights(problem)
+    theirs["Wf"] = theirs["Wf"].astype(np.float32)
+    dtypes = {name: array.dtype for name, array in layout.gradients(problem, theirs).items()}
+    assert dtypes.pop("lstm/kernel") == np.float32
+    assert set(dtypes.values()) == {np.dtype(np.float64)}
+
+
+# ---- sequences and states
+
+
+@anything
+@given(st.sampled_from(AXES), st.data())
+def test_axes(axes, data):
+    """Every number of a sequence and of a state is where the letters say, and comes back."""
+    layout = Layout(axes=axes)
+    problem = data.draw(problems(3 if "B" in axes else 1))
+    for ours, letters in ((problem.x, "BTD"), (problem.x[:, 0], "BD")):
+        theirs = layout.theirs(ours)
+        for place in np.ndindex(ours.shape):
+            at = dict(zip(letters, place, strict=True))
+            assert theirs[tuple(at[axis] for axis in axes if axis in at)] == ours[place]
+        assert theirs.ndim == len([axis for axis in axes if axis in letters])
+        assert not np.shares_memory(theirs, ours)
+        np.testing.assert_array_equal(layout.ours(theirs), ours, strict=True)
+
+
+def test_gradients_of_inputs():
+    """The gradients of x and of the states come back in our axes, under our names."""
+    case = Case("p", Sequential([LSTM(3), Dense(2)]), initial_state="random")
+    problem = case.problem()
+    layout = Layout(axes="DBT")
+    ours = problem.reference.gradients
+    found = layout.gradients(
+        problem,
+        ours,
+        x=layout.theirs(ours["x"]),
+        initial_h=layout.theirs(ours["lstm/initial_h"]),
+        initial_c=layout.theirs(ours["lstm/initial_c"]),
+    )
+    assert found.keys() == ours.keys()
+    for name in ours:
+        np.testing.assert_array_equal(found[name], ours[name], strict=True)
+
+
+# ---- the head and the loop
+
+HEADS = {
+    "all-steps": Sequential([LSTM(3, return_sequences=True), Dense(2, activation="softmax")]),
+    "last-step": Sequential([LSTM(3), Dense(2, activation="softmax")]),
+    "flatten": Sequential([LSTM(3, return_sequences=True), Flatten(), Dense(4), Dense(2, "softmax")]),
+    "no-head": Sequential([LSTM(3, return_sequences=True)]),
+}
+
+
+@pytest.mark.parametrize(("name", "alone"), [*((name, False) for name in HEADS), ("last-step", True)])
+def test_run_head(name, alone):
+    """Our LSTM with `dh` from run_head has the gradients, output and loss of the whole model, for h of
+    all steps, and of the last step `alone`.
+    """
+    model = HEADS[name]
+    loss = "mean_squared_error" if name == "no-head" else "categorical_crossentropy"
+    problem = Case(name, model, loss=loss).problem()
+    layout = Layout(axes="DBT")
+    lstm = Sequential([model.layers[0] if alone else LSTM(3, return_sequences=True)])
+    weights = {key: array for key, array in problem.weights.items() if key.startswith("lstm/")}
+
+    head = run_head(problem, layout, layout.theirs(lstm.predict(weights, problem.x)))
+    _, below = lstm.loss_and_gradients(weights, problem.x, layout.ours(head.dh), loss=None)
+
+    expected = problem.reference
+    assert head.loss == expected.loss
+    np.testing.assert_array_equal(head.output, expected.output)
+    assert (below | head.gradients).keys() == expected.gradients.keys()
+    for tensor, gradient in (below | head.gradients).items():
+        np.testing.assert_array_equal(gradient, expected.gradients[tensor], err_msg=tensor)
+
+
+@pytest.mark.parametrize("axes", ["TBD", "DBT", "BDT", "TD", "DT"])
+def test_unroll(axes):
+    """The textbook's step, in any axes, is right inside the loop: x, states and weights."""
+    layer = LSTM(3)
+    case = Case(
+        f"unroll-{axes}",
+        Sequential([layer, Dense(2)]),
+        batch=3 if "B" in axes else 1,
+        initial_state="random",
+    )
+    layout = Layout(axes=axes, dense_kernel=None, dense_bias=None, gradient="d {name}")
+
+    def step_forward(x, h, c, weights):
+        own = {name.removeprefix("lstm/"): array for name, array in weights.items()}
+        state = {"initial_h": layout.ours(h), "initial_c": layout.ours(c)}
+        h, steps = textbook.forward(layer, own, layout.ours(x)[:, None], state)
+        return layout.theirs(h), layout.theirs(steps[0]["c"]), (own, steps)
+
+    def step_backward(dh, dc, cache):
+        own, [step] = cache
+        i, f, g, o, phi_c = (step[name] for name in ("i", "f", "g", "o", "phi_c"))
+        dh = layout.ours(dh)
+        dc = layout.ours(dc) + dh * o * (1 - phi_c**2)
+        dz = np.hstack(
+            [
+                dc * g * i * (1 - i),
+                dc * step["c_prev"] * f * (1 - f),
+                dc * i * (1 - g**2),
+                dh * phi_c * o * (1 - o),
+            ]
+        )
+        dx, dh_prev = dz @ own["kernel"].T, dz @ own["recurrent_kernel"].T
+        gradients = {
+            "d lstm/kernel": step["x_t"].T @ dz,
+            "d lstm/recurrent_kernel": step["h_prev"].T @ dz,
+            "d lstm/bias": dz.sum(axis=0),
+        }
+        return *map(layout.theirs, (dx, dh_prev, dc * f)), gradients
+
+    report = check(case, implementation=lambda p: unroll(p, layout, step_forward, step_backward))
+    report.assert_passed()
+    assert all(tensor.passed for tensor in report.tensors.values())
+
+
+# ---- an update in place of gradients
+
+
+def test_gradient_from_update():
+    """The gradient is what the update took away, over the learning rate."""
+    before = {"W": np.array([[1.0, 2.0]]), "b": np.array([4.0])}
+    after = {"W": np.array([[0.5, 3.0]]), "b": np.array([4.0])}
+    found = gradient_from_update(before, after, 0.25)
+    np.testing.assert_array_equal(found["W"], [[2.0, -4.0]])
+    np.testing.assert_array_equal(found["b"], [0.0])
+
+
+def test_update_that_does_not_fit():
+    """Everything wrong with an update is said at once, aliasing above all: it would read as zero."""
+    W = np.ones((2, 3))
+    with pytest.raises(BadInput) as caught:
+        gradient_from_update({"W": W, "b": W, "u": W}, {"W": W, "b": np.ones(3), "v": W}, 0.0)
+    assert caught.value.problems == [
+        "`learning_rate` = 0.0, but should be a finite number that is not 0",
+        "weight 'W' is the same array before and after: copy it before the update",
+        "weight 'b' has shape (3,) in `after`, but should be (2, 3), as in `before`",
+        "weight 'u' is missing in `after`",
+        "weight 'v' is missing in `before`",
+    ]
+
+
+# ---- what is refused
+
+
+def refused(function, *args, **kwargs):
+    """The problems that a call is refused with."""
+    with pytest.raises(BadInput) as caught:
+        function(*args, **kwargs)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("order", ["ifg", "ifgg", "ifco", "ifgo,", ",ifgo", "i,f,,g,o", ""])
+def test_gates_that_are_no_permutation(order):
+    """Gates are i, f, g and o once each, and no matrix is without one."""
+    [said] = refused(Layout, gates=order)
+    assert said.startswith(f"`gates` = {order!r}, but should be a permutation of 'ifgo'")
+
+
+def test_everything_wrong_is_said_at_once():
+    """A declaration with many mistakes is refused with all of them."""
+    said = refused(
+        Layout,
+        gates="i,f,g,o",
+        gate_names="ifo",
+        concatenated="hh",
+        vectors="rows",
+        bias_shape="(H)",
+        axes="BTX",
+        gradient="dW",
+    )
+    assert [sentence.split("`")[1] for sentence in said] == [
+        "gate_names",
+        "concatenated",
+        "vectors",
+        "bias_shape",
+        "axes",
+        "gradient",
+    ]
+
+
+def test_one_name_for_several_arrays():
+    """One matrix a gate needs a name for each."""
+    [said] = refused(Layout, gates="i,f,g,o", kernel="W", recurrent_kernel="U{gate}", bias="b{gate}")
+    assert said.startswith("4 arrays are named 'W', but should have a name each: write {gate} in it")
+
+
+def test_gradients_that_do_not_fit():
+    """Each gradient that is missing, no array, or of another shape is named, and the axis too."""
+    problem = Case("p", Sequential([LSTM(3), Dense(2)])).problem()
+    layout = Layout(
+        gates="i,f,g,o",
+        kernel="W{gate}",
+        concatenated="hx",
+        vectors="column",
+        bias="b{gate}",
+        axes="DBT",
+        dense_kernel="V",
+        dense_bias="v",
+    )
+    theirs = layout.weights(problem)
+    theirs |= {"Wf": theirs["Wf"].T, "Wg": theirs["Wg"][:, 1:], "bi": [0.0] * 3, "bf": theirs["bf"][:, None]}
+    theirs["Wout"] = theirs.pop("Wo")
+    assert refused(layout.gradients, problem, theirs, x=problem.x, initial_h=np.zeros((3, 2))) == [
+        "gradient 'bi' is a list, but should be a NumPy array (3,): (H,)",
+        "gradient 'Wf' has shape (7, 3), but should be (3, 7): (H, H+D); it is transposed",
+        "gradient 'bf' has shape (3, 1), but should be (3,): (H,)",
+        "gradient 'Wg' has shape (3, 6), but should be (3, 7): (H, H+D); axis 1 is 6, not H+D = 7",
+        "gradient 'Wo' (3, 7): (H, H+D) is missing; did you mean 'Wout'?",
+        "gradient of `x` has shape (3, 5, 4), but should be (4, 3, 5): (D, B, T); axis 0 is 3, not D = 4; "
+        "axis 1 is 5, not B = 3; axis 2 is 4, not T = 5",
+        "gradient of `lstm/initial_h` has shape (3, 2), but should be (3, 3): (H, B); axis 1 is 2, not B = 3",
+    ]
+
+
+def test_flattened_dense_in_letters():
+    """Below Flatten, the rows of a Dense kernel are T*H."""
+    problem = Case("p", Sequential([LSTM(3, return_sequences=True), Flatten(), Dense(2)])).problem()
+    theirs = problem.weights | {"dense/kernel": np.zeros((3, 2))}
+    [said] = refused(Layout().gradients, problem, theirs)
+    assert said.endswith("should be (15, 2): (T*H, K); axis 0 is 3, not T*H = 15")
+
+
+def test_model_that_does_not_fit():
+    """Two LSTMs, a bias that the layout has no place for, and a batch where it has no axis are refused."""
+    two = Case("two", Sequential([LSTM(3, return_sequences=True), LSTM(2), Dense(2)])).problem()
+    [said] = refused(Layout().weights, two)
+    assert said.endswith("should be one LSTM, then Dense or Flatten layers")
+    problem = Case("p", Sequential([LSTM(3), Dense(2)])).problem()
+    [said] = refused(Layout(bias=None).weights, problem)
+    assert said == "`bias` = None, but the model has one: use LSTM(use_bias=False)"
+    [said] = refused(Layout(axes="TD").theirs, problem.x)
+    assert said == "batch = 3, but should be 1: axes 'TD' hold one sequence"
+    [said] = refused(Layout(axes="TD").ours, np.zeros((1, 2, 3)))
+    assert said == "shape = (1, 2, 3), but should have axes 'TD', or 'D' at one step"
+
+
+def test_outputs_of_an_lstm_that_do_not_fit():
+    """run_head wants h of every step where every step counts, of the problem's sizes and dtype."""
+    problem = Case("p", Sequential([LSTM(3, return_sequences=True), Dense(2)])).problem()
+    h = np.zeros((3, 5, 3))
+    [said] = refused(run_head, problem, Layout(), h[:, -1])
+    assert said == "`h` has shape (3, 3), but should be (3, 5, 3): (B, T, H)"
+    [said] = refused(run_head, problem, Layout(), np.zeros((3, 6, 3)))
+    assert said.endswith("(B, T, H); axis 1 is 6, not T = 5")
+    [said] = refused(run_head, problem, Layout(), h.astype(np.float32))
+    assert said == "`h` is float32, but should be float64, as `x` is"

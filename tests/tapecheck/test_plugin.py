@@ -1,0 +1,138 @@
+"""The pytest plugin as a user meets it: their test file, their option, their terminal."""
+
+import pytest
+
+# What is tested here is the plugin, in many short processes: NumPy stands in for TensorFlow in all but one.
+STAND_IN = """
+import tf_oracle
+
+def numpy_for_tensorflow(model, weights, x, y, loss, initial_state):
+    output, value, gradients = model.run(weights, x, y, loss=loss, initial_state=initial_state)
+    layers = [
+        tf_oracle.LayerSummary(
+            name, type(layer).__name__, shape,
+            sum(weight.size for key, weight in weights.items() if key.startswith(name + "/")),
+        )
+        for name, layer, _, shape in model.shapes(x.shape)
+    ]
+    return tf_oracle.OraclePass(output, value, gradients, weights, layers)
+
+tf_oracle.run = numpy_for_tensorflow
+"""
+USERS_TEST = """
+import tapecheck
+from my_lstm import gradients
+
+@tapecheck.cases("thread-sequences", "one-step")
+def test_gradients(case, gradient_check):
+    gradient_check(case, gradients)
+"""
+RIGHT = """
+def gradients(problem):
+    return problem.reference.gradients
+"""
+WRONG = """
+def gradients(problem):
+    return {name: 2 * g for name, g in problem.reference.gradients.items()}
+"""
+
+
+@pytest.fixture
+def users(pytester, monkeypatch):
+    """A folder of the user's with a test file and an implementation."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+    def made(implementation, test=USERS_TEST, stand_in=STAND_IN):
+        pytester.makeconftest(stand_in)
+        pytester.makepyfile(my_lstm=implementation, test_mine=test)
+        return pytester
+
+    return made
+
+
+def test_five_lines_are_a_test(users):
+    """A right implementation passes under the cases' names, and the nearest to the limit are listed."""
+    result = users(RIGHT, stand_in="").runpytest_subprocess("-v", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*test_gradients[[]thread-sequences[]] PASSED*",
+            "*test_gradients[[]one-step[]] PASSED*",
+            "*nearest to the limit*",
+            "error/limit  tensor*test",
+            "*0.*test_mine.py::test_gradients*",
+        ]
+    )
+
+
+def test_failing_diff_is_whole(users):
+    """The diff is printed uncut, without frames of ours, with the line that reruns the test."""
+    result = users(WRONG).runpytest_subprocess("-n0", "-p", "no:cacheprovider")
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    assert "gradient mismatch: 8 of 8 tensors wrong [thread-sequences]" in text
+    assert "lstm/initial_c" in text
+    assert "rerun  pytest -n0 'test_mine.py::test_gradients[thread-sequences]'" in text
+    assert "tapecheck replay .tapecheck" in text
+    assert "plugin.py" not in text
+    assert "report.py" not in text
+
+
+def test_diff_is_the_same_under_xdist(users):
+    """A worker prints what a single process prints."""
+
+    def diff(result):
+        text = result.stdout.str()
+        start = text.index("gradient mismatch: 8 of 8 tensors wrong [thread-sequences]")
+        return text[start : text.index("replay", start)]
+
+    single = users(WRONG).runpytest_subprocess("-n0", "-p", "no:cacheprovider")
+    spread = users(WRONG).runpytest_subprocess("-n1", "-p", "no:cacheprovider")
+    assert diff(single) == diff(spread)
+
+
+def test_short_summary_is_one_line_on_ci(users, monkeypatch):
+    """With CI set, where pytest prints whole messages, the summary keeps to the verdict."""
+    folder = users(WRONG)
+    monkeypatch.setenv("CI", "true")
+    result = folder.runpytest_subprocess("-p", "no:cacheprovider", "-k", "one-step")
+    summary = result.stdout.str().partition("short test summary info")[2].splitlines()
+    assert sum("FAILED" in line for line in summary) == 1
+    failed = next(k for k, line in enumerate(summary) if "FAILED" in line)
+    assert "gradient mismatch: 7 of 8 tensors wrong [one-step]" in summary[failed]
+    assert summary[failed + 1].startswith("====")
+
+
+def test_implementation_by_option(users):
+    """`--implementation` serves every test that names none, and the header says which and against what."""
+    naming_none = USERS_TEST.replace("(case, gradients)", "(case)").replace('"thread-sequences", ', "")
+    folder = users(WRONG, naming_none)
+    shipped = folder.runpytest_subprocess("-p", "no:cacheprovider")
+    shipped.assert_outcomes(passed=1)
+    given = folder.runpytest_subprocess("-p", "no:cacheprovider", "--implementation", "my_lstm:gradients")
+    given.assert_outcomes(failed=1)
+    given.stdout.fnmatch_lines(["tapecheck: my_lstm:gradients against tensorflow *, keras *, numpy *"])
+
+
+def test_bad_option_is_a_usage_error(users):
+    """A path that cannot be imported ends with pytest's status for usage errors and one message."""
+    result = users(RIGHT).runpytest_subprocess("-p", "no:cacheprovider", "--implementation", "nowhere:f")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*nowhere cannot be imported*"])
+
+
+def test_junit_properties_are_plain_numbers(users):
+    """The share of the limit is in the JUnit file as a plain float, beside the tensor's name."""
+    folder = users(RIGHT)
+    folder.runpytest_subprocess("-p", "no:cacheprovider", "--junitxml=out.xml", "-k", "one-step")
+    xml = (folder.path / "out.xml").read_text()
+    assert 'name="tapecheck_share_of_limit" value="0.' in xml
+    assert 'name="tapecheck_nearest_to_limit"' in xml
+
+
+def test_unknown_case_names_are_said_at_once(users):
+    """A misspelt name in `tapecheck.cases` is a collection error that suggests the nearest."""
+    test = "import tapecheck\n\n@tapecheck.cases('one-stp')\ndef test_it(case):\n    pass\n"
+    result = users(RIGHT, test).runpytest_subprocess("-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["*no case is named 'one-stp'; did you mean 'one-step'?*"])

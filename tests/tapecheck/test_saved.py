@@ -1,0 +1,83 @@
+"""Saved checks: everything comes back, and a file from elsewhere is refused in one line."""
+
+import numpy as np
+import pytest
+
+from reference_impl import LSTM, BadInput, Dense, Flatten, Sequential
+from tapecheck import Case, Result, check
+from tapecheck.cli import main
+from tapecheck.saved import load, save
+
+CASE = Case(
+    "saved",
+    Sequential([LSTM(4, return_sequences=True), Flatten(), Dense(2)]),
+    3,
+    6,
+    5,
+    initial_state="random",
+)
+
+
+def test_everything_comes_back(tmp_path):
+    """Case, arrays and answer read from a file are those that were written, to the bit."""
+    problem = CASE.problem()
+    result = Result(
+        problem.reference.gradients, problem.reference.output, 0.1, trace={"lstm/f": np.ones((3, 6, 4))}
+    )
+    read, answered, implementation = load(save(problem, result, "mine:f", tmp_path))
+    assert read.case == CASE
+    assert implementation == "mine:f"
+    assert read.x.tobytes() == problem.x.tobytes()
+    assert read.y.tobytes() == problem.y.tobytes()
+    for group in ("weights", "initial_state"):
+        for name, array in getattr(problem, group).items():
+            assert getattr(read, group)[name].tobytes() == array.tobytes(), name
+    for name, array in result.gradients.items():
+        assert answered.gradients[name].tobytes() == array.tobytes(), name
+    assert answered.output.tobytes() == result.output.tobytes()
+    assert answered.loss == 0.1
+    assert answered.trace["lstm/f"].shape == (3, 6, 4)
+
+
+def test_replay_judges_the_saved_answer_again(tmp_path, capsys):
+    """`tapecheck replay FILE` repeats the verdict, with its status, without the implementation."""
+
+    def negative(problem):
+        return {name: -gradient for name, gradient in problem.reference.gradients.items()}
+
+    report = check(CASE, negative)
+    path = save(report.problem, report.answer.result, "mine:negative", tmp_path)
+    assert main(["replay", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "gradient mismatch: 8 of 8 tensors wrong [saved]" in out
+    assert "mine:negative against TensorFlow" in out
+    fine = save(report.problem, report.problem.reference, "mine:right", tmp_path)
+    assert main(["replay", str(fine)]) == 0
+
+
+def test_answers_that_are_no_arrays_are_saved_too(tmp_path):
+    """A wrong answer of any type must not keep the problem from being saved."""
+    odd = {"lstm/kernel": [[1.0], [2.0, 3.0]], "lstm/bias": None, "dense/bias": [1.0, 2.0]}
+    _, answered, _ = load(save(CASE.problem(), Result(odd), "mine:odd", tmp_path))
+    assert answered.gradients["lstm/kernel"].dtype.kind == "U"
+    assert answered.gradients["dense/bias"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not a zip"])
+def test_other_files_are_refused(tmp_path, capsys, content):
+    """A truncated or foreign file is one clear line and status 2, nothing executed from it."""
+    path = tmp_path / "other.npz"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="no file that tapecheck saved"):
+        load(path)
+    assert main(["replay", str(path)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_npz_of_something_else_is_refused(tmp_path):
+    """An npz without a case, or with pickled objects, is refused as well."""
+    np.savez(tmp_path / "plain.npz", a=np.ones(3))
+    np.savez(tmp_path / "pickled.npz", case=np.array([{"model": []}], dtype=object))
+    for name in ("plain.npz", "pickled.npz", "missing.npz"):
+        with pytest.raises(BadInput, match="no file that tapecheck saved"):
+            load(tmp_path / name)
