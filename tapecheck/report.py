@@ -1,18 +1,21 @@
 """The report of one check: its verdict, and the text that a person reads."""
 
+import math
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from reference_impl import GATES
 from reference_impl.spec import did_you_mean
 from tapecheck.answer import SHOWN_LINES, Answer
 from tapecheck.case import Problem
 from tapecheck.catalogue import CATALOGUE
-from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
+from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport
 from tapecheck.exact import Exact, complex_step
 from tapecheck.saved import save
 from tapecheck.text import figure, indent, table
@@ -241,23 +244,38 @@ class Report:
 
     def evidence(self) -> Iterator[str]:
         """What else there is to say: doubts, notes, the worst elements and who is right about them."""
-        if self.doubts or self.wrongs:
+        if self.doubts or self.wrongs or self.answer.changed or self.answer.printed:
             yield ""
         for line in self.wrongs + self.doubts:
-            yield f"- {line}"
+            if not line.endswith(" is wrong"):  # the table says that
+                yield f"- {line}"
         yield from self.side_effects()
-        failed = [tensor for tensor in self.tensors.values() if tensor.verdict == FAILED and tensor.worst]
-        if failed and self.exact:
+        disputed = [
+            (tensor, tensor.worst)
+            for tensor in self.tensors.values()
+            if tensor.worst and (tensor.verdict == FAILED or tensor.note == OFF)
+        ]
+        if disputed:
             yield ""
-            yield from table(
-                ["worst element", "yours", "TensorFlow", "exact", "complex step"],
-                [self.worst_row(tensor) for tensor in failed],
-                left=(0,),
-            )
-            yield self.votes(failed)
+            yield from self.witnesses(disputed)
         if not self.passed and self.rerun:
             yield ""
             yield f"rerun  {self.rerun}"
+
+    def witnesses(self, disputed: list[tuple[TensorReport, Element]]) -> Iterator[str]:
+        """The worst element of each disputed tensor as every witness has it, and who is outvoted."""
+        rows, outvoted = [], []
+        for tensor, element in disputed:
+            at, yours, oracle, true, unit = element
+            step = complex_step(self.problem, tensor.name, at)
+            figures = [f"{value:+.7g}" for value in (yours, oracle, true, step)]
+            rows.append([place(self.problem, tensor.name, at), *figures])
+            apart = tensor.limit * unit
+            outvoted.append(outvoted_of_three(yours, oracle, step, apart))
+        header = ["worst element", "yours", "TensorFlow", "exact", "complex step"]
+        yield from table(header, rows, left=(0,))
+        for loser, count in Counter(outvoted).items():
+            yield f"{loser} ({count} of {len(outvoted)})" if count < len(outvoted) else loser
 
     def side_effects(self) -> Iterator[str]:
         """What the implementation did besides answering: its traceback, its prints, its writes."""
@@ -267,20 +285,6 @@ class Report:
         if self.answer.printed:
             yield f"- note: it printed {len(self.answer.printed)} lines:"
             yield from indent(self.answer.printed[:SHOWN_LINES], 4)
-
-    def worst_row(self, tensor: TensorReport) -> list[str]:
-        """The worst element of a failed tensor, as every witness has it."""
-        assert tensor.worst is not None
-        index, yours, oracle, true = tensor.worst
-        step = complex_step(self.problem, tensor.name, index)
-        where = ", ".join(map(str, index))
-        return [f"{tensor.name}[{where}]", *(f"{value:+.9g}" for value in (yours, oracle, true, step))]
-
-    def votes(self, failed: list[TensorReport]) -> str:
-        """Who is right, by two votes of three: the implementation, TensorFlow, the complex step."""
-        if all(tensor.oracle_error <= tensor.limit for tensor in failed):
-            return "TensorFlow, the exact value and the complex step agree: this implementation is wrong"
-        return "TensorFlow is off as well: compare with the exact value, which the complex step confirms"
 
     @property
     def rerun(self) -> str:
@@ -303,11 +307,36 @@ MARKS = {PASSED: "ok", FAILED: "FAIL", INCONCLUSIVE: "??", UNCHECKED: "--"}
 
 
 def shape_of_error(tensor: TensorReport) -> str:
-    """What kind of wrong a failed tensor is: its note, or its cosine with the exact one and factor."""
+    """What kind of wrong a failed tensor is: its note, or how it lies to the exact one."""
     if tensor.verdict != FAILED:
         return ""
     if tensor.note:
         return tensor.note
-    if tensor.cosine > 1 - 1e-6 or tensor.cosine < -1 + 1e-6:
-        return f"{tensor.factor:.6g} x exact"
-    return f"cosine {tensor.cosine:.3f}" if tensor.cosine == tensor.cosine else ""
+    if math.isnan(tensor.cosine):
+        return ""
+    if abs(tensor.cosine) > 1 - 1e-6:
+        return f"{tensor.factor:.6g} x exact (cosine {tensor.cosine:.0f})"
+    return f"cosine {tensor.cosine:.3f}, {tensor.factor:.3g} x as long"
+
+
+def place(problem: Problem, name: str, index: tuple[int, ...]) -> str:
+    """An element by name and index, with the gate or the time step that it belongs to."""
+    element = f"{name}[{', '.join(map(str, index))}]"
+    layer = name.split("/")[0]
+    if name == "x":
+        return f"{element} step {index[1]}"
+    if layer.startswith("lstm") and "initial" not in name:
+        units = len(problem.weights[f"{layer}/recurrent_kernel"])
+        return f"{element} gate {GATES[index[-1] // units]}"
+    return element
+
+
+def outvoted_of_three(yours: float, oracle: float, step: float, apart: float) -> str:
+    """Who is wrong by two votes of three; values up to `apart` from each other agree."""
+    if abs(oracle - step) <= apart:
+        return "TensorFlow and the complex step agree: this implementation is wrong"
+    if abs(yours - step) <= apart:
+        return "this implementation and the complex step agree: TensorFlow is wrong"
+    if abs(yours - oracle) <= apart:
+        return "this implementation and TensorFlow agree against the complex step: another model?"
+    return "no two witnesses agree"

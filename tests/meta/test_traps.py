@@ -197,6 +197,7 @@ def test_oracle_is_not_above_suspicion(monkeypatch):
     report = check(CASE)
     assert report.verdict == "inconclusive"
     assert "TensorFlow itself is off" in str(report)
+    assert "this implementation and the complex step agree: TensorFlow is wrong" in str(report)
 
 
 def test_wrong_candidate_fails_beside_a_wrong_oracle(monkeypatch):
