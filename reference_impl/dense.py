@@ -78,9 +78,10 @@ class Dense(Layer):
         return drawn | {"kernel": glorot_uniform(rng, shapes["kernel"])}
 
     def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, DenseCache]:
-        logits = x @ weights["kernel"]  # (..., K)
+        logits = rows(x) @ weights["kernel"]  # (N, K), one product for every step of every sample
         if self.use_bias:
             logits += weights["bias"]
+        logits = as_input(logits, x)  # (..., K)
         y = activation(self.activation).value(logits)
         return y, DenseCache(x, logits, y)
 
@@ -90,9 +91,29 @@ class Dense(Layer):
 
     def backward_from_logits(self, weights: Arrays, cache: DenseCache, dlogits: Array) -> Arrays:
         """As `backward`, for a loss whose gradient is taken with respect to the logits."""
-        W_y = weights["kernel"]
-        rows = dlogits.reshape(-1, self.units)  # (B, K), or (B*T, K): every step is a row
-        gradients = {"x": dlogits @ W_y.T, "kernel": cache.x.reshape(-1, len(W_y)).T @ rows}
+        x, W_y = cache.x, weights["kernel"]
+        dlogits = rows(dlogits, x)  # (N, K), in the order of the rows of x
+        gradients = {"x": as_input(dlogits @ W_y.T, x), "kernel": rows(x).T @ dlogits}
         if self.use_bias:
-            gradients["bias"] = rows.sum(axis=0)
+            gradients["bias"] = dlogits.sum(axis=0)
         return gradients
+
+
+def time_major(x: Array) -> bool:
+    """Whether (B, T, H) lies in memory as (T, B, H), as what an LSTM returns does."""
+    return x.ndim == 3 and x.strides[0] < x.strides[1]
+
+
+def rows(array: Array, like: Array | None = None) -> Array:
+    """(..., H) as (N, H), in the order in which `like`, or the array itself, lies in memory: nothing of the
+    size of an LSTM's output is ever copied.
+    """
+    swap = time_major(array if like is None else like)
+    return (array.swapaxes(0, 1) if swap else array).reshape(-1, array.shape[-1])
+
+
+def as_input(rows: Array, x: Array) -> Array:
+    """Rows (N, K) in the order of `x` (..., H) as (..., K)."""
+    if time_major(x):
+        return rows.reshape(x.shape[1], x.shape[0], -1).swapaxes(0, 1)
+    return rows.reshape(*x.shape[:-1], -1)

@@ -1,7 +1,8 @@
-"""LSTM, the fast form: one matrix product for all time steps wherever the recurrence allows it.
+"""LSTM, the fast form: NumPy at its full speed, and still one section an equation.
 
-The same mathematics, one equation a line and one step at a time, is `reference_impl/textbook/lstm.py`.
-Inside this file arrays are time-major, (T, B, …), so that every step is one contiguous block.
+The same mathematics, one equation a line and one step at a time, is `reference_impl/textbook/lstm.py`;
+docs/performance.md says what each departure from it bought. Inside this file arrays are time-major,
+(T, B, …), so that every step is one block.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from reference_impl.activations import ACTIVATIONS, activation
+from reference_impl.activations import ACTIVATIONS
+from reference_impl.inplace import in_place
 from reference_impl.spec import (
     Array,
     Arrays,
@@ -27,15 +29,25 @@ from reference_impl.spec import (
 GATES = ("i", "f", "g", "o")
 I, F, G, O = range(4)  # noqa: E741  # the gates' names in the derivation
 
+# The fast form's own order is o i f g: the three gates of sigma are neighbours, and so are the three
+# that dc reaches, so that each trio is one call. Weights are put into it once a pass, gradients back once.
+OIFG = (O, I, F, G)
+IFGO = (1, 2, 3, 0)  # and back
+SIGMA, PHI, BY_DC = slice(0, 3), 3, slice(1, 4)  # [o i f], g, [i f g]
+
+# Size of the factors which the backward pass computes ahead of the steps that use them: few calls where
+# a step is small, and still in a core's cache where it is large.
+AHEAD_BYTES = 2**18
+
 
 class LSTMCache(NamedTuple):
-    """What the forward pass keeps."""
+    """What the forward pass keeps. Gates are in the order of OIFG."""
 
-    x: Array  # (T, B, D)
-    gates: Array  # (T, B, 4, H), activated
+    W: Array  # (H+D+1, 4H), the rows of W_h, W_x and b; H+D of them without a bias
+    hx: Array  # (T+1, B, H+D+1), [h_prev x_t 1] of each step; the last row holds h_T alone
+    gates: Array  # (T, 4, B, H), activated
     c: Array  # (T+1, B, H), c[0] the initial state and c[t+1] that after step t
     phi_c: Array  # (T, B, H), the activated cell state
-    h: Array  # (T+1, B, H), as c
 
 
 @spec
@@ -126,77 +138,109 @@ class LSTM(Layer):
 
     def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, LSTMCache]:
         (B, T, D), H = x.shape, self.units
-        W_x, W_h = weights["kernel"], weights["recurrent_kernel"]
-        sigma, phi = activation(self.recurrent_activation).value, activation(self.activation).value
+        sigma, phi = in_place(self.recurrent_activation), in_place(self.activation)
 
-        # z = x_t @ W_x + h_prev @ W_h + b, its first term for all steps in one product
-        x = np.ascontiguousarray(x.swapaxes(0, 1))  # (T, B, D)
-        z = (x.reshape(T * B, D) @ W_x).reshape(T, B, 4 * H)
-        if self.use_bias:
-            z += weights["bias"]
-
-        gates = z.reshape(T, B, 4, H)  # each step's z is overwritten by its activated gates
+        # z = [h_prev x_t 1] @ [W_h; W_x; b], one product a step. x @ W_x of all steps at once is faster
+        # as a product, but what it leaves has to be written, read again and added: a tenth slower in all.
+        stack = [weights["recurrent_kernel"], weights["kernel"]]
+        stack += [weights["bias"][None]] if self.use_bias else []
+        W = reordered(np.concatenate(stack), OIFG)  # (H+D+1, 4H)
+        hx = np.empty((T + 1, B, len(W)), x.dtype)
+        hx[:T, :, H : H + D] = x.swapaxes(0, 1)
+        hx[:, :, H + D :] = 1
+        h = hx[:, :, :H]  # (T+1, B, H), as c
         c = np.empty((T + 1, B, H), x.dtype)
-        h = np.empty_like(c)
-        phi_c = np.empty((T, B, H), x.dtype)
         h[0], c[0] = state["initial_h"], state["initial_c"]
-        for t in range(T):
-            z[t] += h[t] @ W_h
-            a = gates[t]
-            a[:, :G] = sigma(a[:, :G])
-            a[:, G] = phi(a[:, G])
-            a[:, O] = sigma(a[:, O])
-            # c = f * c_prev + i * g
-            np.multiply(a[:, F], c[t], out=c[t + 1])
-            c[t + 1] += a[:, I] * a[:, G]
-            # h = o * phi(c)
-            phi_c[t] = phi(c[t + 1])
-            np.multiply(a[:, O], phi_c[t], out=h[t + 1])
 
-        output = h[1:].swapaxes(0, 1) if self.return_sequences else h[T]
-        return output, LSTMCache(x, gates, c, phi_c, h)
+        gates = np.empty((T, 4, B, H), x.dtype)  # a gate is a block: half the time of strided rows
+        o, i, f, g = gates.swapaxes(0, 1)  # (T, B, H) each
+        phi_c = np.empty((T, B, H), x.dtype)
+        z = np.empty((B, 4 * H), x.dtype)  # one step's, activated while it is in the cache
+        z_gates = z.reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H)
+        z_oif, z_g = z_gates[SIGMA], z_gates[PHI]
+        ig = np.empty((B, H), x.dtype)
+        with np.errstate(over="ignore"):  # of exp(-z), see inplace.sigmoid; entered once, not at every step
+            for t in range(T):
+                # z = h_prev @ W_h + x_t @ W_x + b
+                np.matmul(hx[t], W, out=z)
+                # o, i, f = sigma(z_o), sigma(z_i), sigma(z_f); g = phi(z_g)
+                sigma.value(z_oif, gates[t, SIGMA])
+                phi.value(z_g, g[t])
+                # c = f * c_prev + i * g
+                c_t = np.multiply(f[t], c[t], out=c[t + 1])
+                c_t += np.multiply(i[t], g[t], out=ig)
+                # h = o * phi(c)
+                phi.value(c_t, phi_c[t])
+                np.multiply(o[t], phi_c[t], out=h[t + 1])
+
+        output = h[1:].swapaxes(0, 1) if self.return_sequences else h[T].copy()
+        return output, LSTMCache(W, hx, gates, c, phi_c)
 
     def backward(self, weights: Arrays, cache: LSTMCache, dy: Array) -> Arrays:
-        x, gates, c, phi_c, h = cache
-        T, B, D = x.shape
-        H = self.units
-        W_x, W_h = weights["kernel"], weights["recurrent_kernel"]
-        d_sigma = activation(self.recurrent_activation).backward
-        d_phi = activation(self.activation).backward
+        W, hx, gates, c, phi_c = cache
+        (T, _, B, H), D = gates.shape, len(weights["kernel"])
+        sigma, phi = in_place(self.recurrent_activation), in_place(self.activation)
+        o, i, f, g = gates.swapaxes(0, 1)  # (T, B, H) each
 
-        W_hT = np.ascontiguousarray(W_h.T)  # transposed once, not at every step
-        dz = np.empty_like(gates)  # (T, B, 4, H)
-        dh = np.zeros((B, H), x.dtype)
-        dc = np.zeros((B, H), x.dtype)
-        for t in reversed(range(T)):
-            a, da = gates[t], dz[t]
-            # dh = dh_above + dh_next, and dh_above is the last step's alone without return_sequences
-            if self.return_sequences:
-                dh += dy[:, t]
-            elif t == T - 1:
-                dh += dy
-            # dc = dh * o * phi'(c) + dc_next
-            dc += d_phi(dh * a[:, O], phi_c[t])
-            # di, df, dg, do = dc * g, dc * c_prev, dc * i, dh * phi(c), each through its activation
-            np.multiply(dc, a[:, G], out=da[:, I])
-            np.multiply(dc, c[t], out=da[:, F])
-            np.multiply(dh, phi_c[t], out=da[:, O])
-            da[:, :G] = d_sigma(da[:, :G], a[:, :G])
-            da[:, O] = d_sigma(da[:, O], a[:, O])
-            da[:, G] = d_phi(dc * a[:, I], a[:, G])
-            # dh_next = dz @ W_h.T, dc_next = dc * f
-            dh = da.reshape(B, 4 * H) @ W_hT
-            dc *= a[:, F]
+        W_hT = np.ascontiguousarray(W[:H].T)  # (4H, H), transposed once: dz @ W_h.T is a third slower
+        dz = np.empty((T, B, 4 * H), W.dtype)  # of all steps, for the products after the loop
+        dz_gates = dz.reshape(T, B, 4, H).swapaxes(1, 2)  # (T, 4, B, H)
+        dh = np.zeros((B, H), W.dtype) if self.return_sequences else dy.copy()
+        dc, dc_now = np.zeros((2, B, H), W.dtype)
 
-        # dW_x += x_t.T @ dz, dW_h += h_prev.T @ dz, db += dz and dx_t = dz @ W_x.T: one product each
+        # What multiplies dh and dc depends on neither, so it is computed for some steps at once:
+        # dz_o = dh * k_o, dz_i = dc * k_i, dz_f = dc * k_f, dz_g = dc * k_g, dc = dh * k_c + dc_next
+        ahead = min(T, 1 + AHEAD_BYTES // (5 * dh.nbytes))
+        factors, c_factors = np.empty((ahead, 4, B, H), W.dtype), np.empty((ahead, B, H), W.dtype)
+        for start in reversed(range(0, T, ahead)):
+            now = slice(start, min(start + ahead, T))
+            k, k_c = factors[: now.stop - start], c_factors[: now.stop - start]
+            k_o, k_i, k_f, k_g = k.swapaxes(0, 1)
+            sigma.slope(gates[now, SIGMA], k[:, SIGMA])
+            phi.slope(g[now], k_g)
+            phi.slope(phi_c[now], k_c)
+            k_o *= phi_c[now]
+            k_i *= g[now]
+            k_f *= c[now]  # c_prev
+            k_g *= i[now]
+            k_c *= o[now]
+            for t in reversed(range(start, now.stop)):
+                # dh = dh_above + dh_next
+                if self.return_sequences:
+                    dh += dy[:, t]
+                # dc = dh * o * phi'(c) + dc_next
+                np.multiply(dh, k_c[t - start], out=dc_now)
+                if phi.couple:
+                    dc_now = phi.couple(dc_now, phi_c[t])
+                dc += dc_now
+                # dz = [dh * phi(c), dc * g, dc * c_prev, dc * i] * [sigma'(o) sigma'(i) sigma'(f) phi'(g)]
+                np.multiply(dh, k_o[t - start], out=dz_gates[t, 0])
+                np.multiply(dc, k[t - start, BY_DC], out=dz_gates[t, BY_DC])
+                if sigma.couple:
+                    dz_gates[t, SIGMA] = sigma.couple(dz_gates[t, SIGMA], gates[t, SIGMA])
+                if phi.couple:
+                    dz_gates[t, PHI] = phi.couple(dz_gates[t, PHI], g[t])
+                # dh_next = dz @ W_h.T, dc_next = dc * f
+                np.matmul(dz[t], W_hT, out=dh)
+                dc *= f[t]
+
+        # dW_h += h_prev.T @ dz, dW_x += x_t.T @ dz and db += dz, all of them and all steps in one product
         rows = dz.reshape(T * B, 4 * H)
+        dW = reordered(hx[:T].reshape(T * B, -1).T @ rows, IFGO)  # (H+D+1, 4H)
+        # dx_t = dz @ W_x.T
+        dx = (rows @ W[H : H + D].T).reshape(T, B, D)
         gradients = {
-            "kernel": x.reshape(T * B, D).T @ rows,
-            "recurrent_kernel": h[:T].reshape(T * B, H).T @ rows,
-            "x": (rows @ W_x.T).reshape(T, B, D).swapaxes(0, 1),
+            "kernel": dW[H : H + D],
+            "recurrent_kernel": dW[:H],
+            "x": dx.swapaxes(0, 1),
             "initial_h": dh,
             "initial_c": dc,
         }
         if self.use_bias:
-            gradients["bias"] = rows.sum(axis=0)
+            gradients["bias"] = dW[H + D]
         return gradients
+
+
+def reordered(columns: Array, order: tuple[int, ...]) -> Array:
+    """A copy of (N, 4H) with the gates' blocks of columns in another order."""
+    return columns.reshape(len(columns), 4, -1).take(order, axis=1).reshape(columns.shape)

@@ -39,7 +39,8 @@ def ask(implementation: Implementation, problem: Problem, time_limit: float | No
     given = problem.copy()
     output = io.StringIO()
     returned: object = None
-    failure, frames = "", ()
+    failure = ""
+    frames: tuple[str, ...] = ()
     try:
         with contextlib.redirect_stdout(output), alarm(time_limit):
             returned = implementation(given)

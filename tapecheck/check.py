@@ -18,19 +18,20 @@ def check(
     implementation: Implementation | None = None,
     *,
     time_limit: float | None = None,
+    pairs: bool = False,
 ) -> Report:
     """Compare an implementation's gradients with TensorFlow's and with the exact ones.
 
     `case` is what to check, or a problem drawn from it already. `implementation` is a callable that
     takes a Problem and returns a Result, or a dict of gradients by tensor name; None is the shipped
     NumPy implementation. It is given arrays of its own; whatever it raises or returns is in the report.
-    `time_limit` is in seconds, for the implementation alone.
+    `time_limit` is in seconds, for the implementation alone. `pairs` lets the diagnosis of a failed check
+    look for two mistakes at once, which takes up to half a minute.
 
     Raises `tf_oracle.OracleUnavailable` where TensorFlow cannot be used.
     """
     problem = case.problem() if isinstance(case, Case) else case
-    shipped = implementation is None
-    answer = Answer(problem.reference) if shipped else ask(implementation, problem, time_limit)
+    answer = ask(implementation, problem, time_limit) if implementation else Answer(problem.reference)
     result = answer.result
     oracle = tf_oracle.run(
         problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
@@ -55,8 +56,10 @@ def check(
     }
     return Report(
         problem=problem,
-        implementation="reference_impl" if shipped else name_of(implementation),
+        implementation=name_of(implementation) if implementation else "reference_impl",
+        function=implementation or (lambda problem: problem.reference),
         answer=answer,
+        pairs=pairs,
         oracle=oracle,
         exact=truth,
         unknown=unknown,

@@ -46,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
         "gradient. Without a command: checks the whole catalogue with the shipped NumPy implementation.",
         epilog="Exit status: 0 passed, 1 a mismatch or nothing proven, 2 bad usage or input.",
     )
-    top.set_defaults(run=run_check, names=[], implementation=None, time_limit=None, verbose=False)
+    top.set_defaults(
+        run=run_check, names=[], implementation=None, time_limit=None, pairs=False, verbose=False
+    )
     commands = top.add_subparsers(metavar="COMMAND", title="commands")
 
     check = commands.add_parser("check", help="check cases of the catalogue by name, or all of them")
@@ -61,12 +63,25 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--time-limit", type=seconds, metavar="SECONDS", help="give the implementation so long for each case"
     )
+    check.add_argument(
+        "--pairs",
+        action="store_true",
+        help="where no single mistake explains a mismatch, look for two at once (up to half a minute)",
+    )
     check.add_argument("-v", "--verbose", action="store_true", help="print every case in full")
     check.set_defaults(run=run_check)
 
     replay = commands.add_parser("replay", help="check the arrays of a failed check again, from its file")
     replay.add_argument("file", type=Path, metavar="FILE", help="such as .tapecheck/thread-sequences.npz")
     replay.set_defaults(run=run_replay)
+
+    explain = commands.add_parser("explain", help="explain a quantity of the backward pass, such as dc_next")
+    explain.add_argument("name", metavar="NAME", help="a quantity: dh, dc, dz_f, dW_h, dc_next, ...")
+    explain.set_defaults(run=run_explain)
+
+    adequacy = commands.add_parser("adequacy", help="say which mistakes a case cannot see, and why")
+    adequacy.add_argument("names", nargs="*", metavar="CASE", help="a case's name; all of them without one")
+    adequacy.set_defaults(run=run_adequacy)
 
     listing = commands.add_parser("list", help="list the cases of the catalogue")
     listing.set_defaults(run=run_list)
@@ -80,6 +95,25 @@ def run_list(arguments: argparse.Namespace) -> int:
         for case in CATALOGUE
     ]
     print("\n".join(table(["name", "B,T,D", "loss", "dtype", "model"], rows, left=range(5))))
+    return 0
+
+
+def run_explain(arguments: argparse.Namespace) -> int:
+    """`tapecheck explain NAME`: equation, shape, derivation and known mistakes of a quantity."""
+    from tapecheck.explain import explain
+
+    print(explain(arguments.name))
+    return 0
+
+
+def run_adequacy(arguments: argparse.Namespace) -> int:
+    """`tapecheck adequacy [CASE...]`: which mistakes each case sees and is blind to."""
+    from tapecheck.adequacy import adequacy
+
+    cases: Sequence[Case] = named(arguments.names) or CATALOGUE
+    with progress(f"running every known mistake on {len(cases)} cases"):
+        found = adequacy(cases)
+    print(found)
     return 0
 
 
@@ -111,7 +145,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     in_full = cases if arguments.names or arguments.verbose else SHOWN_IN_FULL
     width = max(len(case.name) for case in cases)
     reports = []
-    for report in checked(cases, implementation, arguments.time_limit):
+    for report in checked(cases, implementation, arguments.time_limit, arguments.pairs):
         reports.append(report)
         case = report.problem.case
         if not report.passed:
@@ -125,7 +159,10 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def checked(
-    cases: Sequence[Case | Problem], implementation: Implementation | None, time_limit: float | None = None
+    cases: Sequence[Case | Problem],
+    implementation: Implementation | None,
+    time_limit: float | None = None,
+    pairs: bool = False,
 ) -> Iterator[Report]:
     """The report of each case in turn, with a progress line on a terminal."""
     from tapecheck.check import check
@@ -135,7 +172,7 @@ def checked(
         name = case.name if isinstance(case, Case) else case.case.name
         with progress(f"checking {name} ({position + 1} of {len(cases)})"):
             try:
-                report = check(case, implementation, time_limit=time_limit)
+                report = check(case, implementation, time_limit=time_limit, pairs=pairs)
             except OracleUnavailable as reason:
                 raise BadInput("TensorFlow", [str(reason)]) from reason
         yield report

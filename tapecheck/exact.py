@@ -123,9 +123,9 @@ def multiply_adds(model: Sequential, input_shape: Shape) -> int:
     )
 
 
-def run_textbook(problem: Problem, convert) -> textbook.Pass:  # type: ignore[no-untyped-def]
-    """The textbook's whole pass on the problem's arrays, each converted first."""
-    return textbook.backpropagate(
+def run_textbook(problem: Problem, convert, book=textbook) -> textbook.Pass:  # type: ignore[no-untyped-def]
+    """The textbook's whole pass on the problem's arrays, each converted first. `book` is an edited copy."""
+    return book.backpropagate(
         problem.model,
         {name: convert(array) for name, array in problem.weights.items()},
         convert(problem.x),

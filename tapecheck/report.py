@@ -13,10 +13,13 @@ import numpy as np
 from reference_impl import GATES
 from reference_impl.spec import did_you_mean
 from tapecheck.answer import SHOWN_LINES, Answer
-from tapecheck.case import Problem
+from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport
+from tapecheck.diagnose import Diagnosis
 from tapecheck.exact import Exact, complex_step
+from tapecheck.investigate import Investigation, investigate
+from tapecheck.localize import Divergence
 from tapecheck.saved import save
 from tapecheck.text import figure, indent, table
 from tf_oracle import OraclePass, versions
@@ -31,8 +34,10 @@ class Report:
     """What `check` found. `str(report)` is the text; its first line is the verdict."""
 
     problem: Problem
-    implementation: str
+    implementation: str  # its name
+    function: Implementation
     answer: Answer
+    pairs: bool  # whether to look for two mistakes at once
     oracle: OraclePass
     exact: Exact | None  # None where the exact values are not known,
     unknown: str  # and then why not
@@ -105,6 +110,26 @@ class Report:
                     f"{twin.output_shape} and {twin.parameters}"
                 )
         return differences
+
+    @cached_property
+    def investigation(self) -> Investigation:
+        """Where a failed check goes wrong, found out when it is first asked for. Empty for a passed one, and
+        where what came back are no such tensors at all: then that comes first.
+        """
+        unusable = any(tensor.note for tensor in self.rows if tensor.verdict == FAILED)
+        if self.verdict != FAILED or self.answer.failure or self.exact is None or unusable:
+            return Investigation()
+        return investigate(self.function, self.problem, self.answer.result, self.exact, pairs=self.pairs)
+
+    @property
+    def first_divergence(self) -> Divergence | None:
+        """The first wrong place, with `.phase`, `.layer`, `.step` and `.gate`; None where none is known."""
+        return self.investigation.first_divergence
+
+    @property
+    def diagnoses(self) -> tuple[Diagnosis, ...]:
+        """Which equation is wrong, best first; `certain` says whether that is a finding or a lead."""
+        return self.investigation.diagnoses
 
     @property
     def rows(self) -> list[TensorReport]:
@@ -203,7 +228,8 @@ class Report:
             return f"forward mismatch: {' and '.join(n for n in wrong if n in self.forward)} {case}"
         if not wrong or self.answer.failure:
             return f"failed: {self.wrongs[0]} {case}"
-        return f"gradient mismatch: {len(wrong)} of {len(checked)} tensors wrong {case}"
+        finding = f"{self.investigation.finding}; " if self.investigation.finding else ""
+        return f"gradient mismatch: {finding}{len(wrong)} of {len(checked)} wrong {case}"
 
     @property
     def sides(self) -> str:
@@ -239,17 +265,15 @@ class Report:
                     *([shape_of_error(tensor)] if failing else []),
                 ]
             )
-        header += ["yours against exact"] if failing else []
+        header += ["against exact"] if failing else []
         return [self.unit, *table(header, rows, left=(0, 1, len(header) - 1) if failing else (0, 1))]
 
     def evidence(self) -> Iterator[str]:
         """What else there is to say: doubts, notes, the worst elements and who is right about them."""
-        if self.doubts or self.wrongs or self.answer.changed or self.answer.printed:
-            yield ""
-        for line in self.wrongs + self.doubts:
-            if not line.endswith(" is wrong"):  # the table says that
-                yield f"- {line}"
-        yield from self.side_effects()
+        said = [line for line in self.wrongs + self.doubts if not line.endswith(" is wrong")]  # in the table
+        notes = [*(f"- {line}" for line in said), *self.side_effects()]
+        if notes:
+            yield from ["", *notes]
         disputed = [
             (tensor, tensor.worst)
             for tensor in self.tensors.values()
@@ -258,6 +282,9 @@ class Report:
         if disputed:
             yield ""
             yield from self.witnesses(disputed)
+        found = list(self.investigation.lines())
+        if found:
+            yield from ["", *found]
         if not self.passed and self.rerun:
             yield ""
             yield f"rerun  {self.rerun}"
@@ -315,8 +342,8 @@ def shape_of_error(tensor: TensorReport) -> str:
     if math.isnan(tensor.cosine):
         return ""
     if abs(tensor.cosine) > 1 - 1e-6:
-        return f"{tensor.factor:.6g} x exact (cosine {tensor.cosine:.0f})"
-    return f"cosine {tensor.cosine:.3f}, {tensor.factor:.3g} x as long"
+        return f"{tensor.factor:.6g} x exact"
+    return f"cos {tensor.cosine:.3f} ({tensor.factor:.2f}x)"
 
 
 def place(problem: Problem, name: str, index: tuple[int, ...]) -> str:

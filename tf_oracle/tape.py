@@ -38,22 +38,10 @@ def run(
     Arguments as for `Sequential.loss_and_gradients`. Deterministic. Raises OracleUnavailable.
     """
     tf = load().tf
-    twin = build(model, x.shape, x.dtype.name)
-    set_weights(twin, weights)
-    zeros = {name: np.zeros(shape, x.dtype) for name, shape in model.state_shapes(x.shape).items()}
-    inputs = {name: tf.constant(array) for name, array in {"x": x, **zeros, **initial_state}.items()}
-    target = tf.constant(y)
-
+    twin, inputs = prepare(model, weights, x, initial_state)
     with tf.GradientTape() as tape:
         tape.watch(list(inputs.values()))
-        output = inputs["x"]
-        for (name, layer), keras_layer in zip(model.named_layers(), twin.layers, strict=True):
-            if isinstance(layer, LSTM):
-                state = own(inputs, name)
-                output = keras_layer(output, initial_state=[state["initial_h"], state["initial_c"]])
-            else:
-                output = keras_layer(output)
-        value = tf.reduce_sum(target * output) if loss is None else keras_loss(loss, x.dtype)(target, output)
+        output, value = forward(model, twin, inputs, y, loss)
 
     sources = {**variables(twin), **inputs}
     found = tape.gradient(
@@ -71,6 +59,33 @@ def run(
             for layer in twin.layers
         ],
     )
+
+
+def prepare(
+    model: Sequential, weights: Arrays, x: Array, initial_state: Arrays
+) -> tuple[Any, dict[str, Any]]:
+    """The twin with `weights`, and its inputs as tensors: `x` and every initial state by tensor name."""
+    twin = build(model, x.shape, x.dtype.name)
+    set_weights(twin, weights)
+    zeros = {name: np.zeros(shape, x.dtype) for name, shape in model.state_shapes(x.shape).items()}
+    arrays = {"x": x, **zeros, **initial_state}
+    return twin, {name: load().tf.constant(array) for name, array in arrays.items()}
+
+
+def forward(
+    model: Sequential, twin: Any, inputs: dict[str, Any], y: Array, loss: str | None
+) -> tuple[Any, Any]:
+    """Output and loss of the twin, as tensors; a GradientTape around the call records it."""
+    tf = load().tf
+    target, output = tf.constant(y), inputs["x"]
+    for (name, layer), keras_layer in zip(model.named_layers(), twin.layers, strict=True):
+        if isinstance(layer, LSTM):
+            state = own(inputs, name)
+            output = keras_layer(output, initial_state=[state["initial_h"], state["initial_c"]])
+        else:
+            output = keras_layer(output)
+    value = tf.reduce_sum(target * output) if loss is None else keras_loss(loss, y.dtype)(target, output)
+    return output, value
 
 
 def keras_loss(loss: str, dtype: np.dtype) -> Any:

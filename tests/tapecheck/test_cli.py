@@ -65,7 +65,7 @@ def test_wrong_implementation_has_status_1(capsys, my_module):
     """A mismatch prints the failing report with the line that reruns it, and ends with 1."""
     status, out, _ = run(capsys, "check", "one-step", "--implementation", f"{my_module}:wrong")
     assert status == 1
-    assert "gradient mismatch: 7 of 8 tensors wrong [one-step]" in out
+    assert "7 of 8 wrong [one-step]" in out
     assert "0 of 1 case passed" in out
 
 

@@ -32,14 +32,14 @@ def test_assert_passed_raises_the_text(tmp_path, monkeypatch):
     assert text == str(report).splitlines()
     assert last == "  arrays .tapecheck/report.npz  (tapecheck replay .tapecheck/report.npz)"
     assert (tmp_path / ".tapecheck" / "report.npz").is_file()
-    assert str(report).startswith("gradient mismatch: 8 of 8 tensors wrong [report]")
+    assert str(report).startswith("gradient mismatch: all gradients times 2; 8 of 8 wrong")
 
 
 def test_failing_report_shows_every_witness():
     """Errors, limit, scale factor, and the worst element as yours, TensorFlow's, exact and complex step."""
     text = str(check(CASE, doubled))
     assert text.count("FAIL") == 8
-    assert text.count("2 x exact (cosine 1)") == 8
+    assert text.count("2 x exact") == 8
     assert "complex step" in text
     assert "this implementation is wrong" in text
     assert (

@@ -1,0 +1,1 @@
+"""How fast the handwritten pass is, side by side with its peers: `python -m benchmarks`."""

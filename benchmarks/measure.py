@@ -1,0 +1,104 @@
+"""Alternating runs, medians and quartiles, and what may be concluded from them."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.peers import PEERS
+from benchmarks.worker import Worker
+from benchmarks.workloads import Workload
+from reference_impl.spec import Arrays
+
+# Quartiles further apart than this share of the median: the machine was busy with something else.
+NOISY = 0.15
+
+
+@dataclass
+class Row:
+    """Seconds of one workload, by peer, and products' operations a second, in the same minutes."""
+
+    workload: Workload
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    product_rate: list[float] = field(default_factory=list)
+
+    def quartiles(self, peer: str) -> tuple[float, float, float]:
+        """Lower quartile, median and upper quartile of `peer`, in seconds."""
+        low, median, high = np.percentile(self.seconds[peer], [25, 50, 75])
+        return float(low), float(median), float(high)
+
+    def ratio(self, peer: str) -> float:
+        """How many times NumPy's median the peer's is: above 1, NumPy is faster."""
+        return self.quartiles(peer)[1] / self.quartiles("NumPy")[1]
+
+    def outcome(self, peer: str) -> str:
+        """Whether NumPy is "faster" or "slower" than `peer`, or "open": their quartiles overlap."""
+        low, _, high = self.quartiles("NumPy")
+        their_low, _, their_high = self.quartiles(peer)
+        return "faster" if high < their_low else "slower" if low > their_high else "open"
+
+    def noisy(self) -> list[str]:
+        """Peers whose samples spread too far to mean anything."""
+        spreads = {peer: self.quartiles(peer) for peer in self.seconds}
+        return [peer for peer, (low, median, high) in spreads.items() if high - low > NOISY * median]
+
+    def product_share(self) -> float:
+        """The time that the pass's products alone would take at the measured rate, as a share of NumPy's."""
+        return self.workload.product_flops / float(np.median(self.product_rate)) / self.quartiles("NumPy")[1]
+
+
+def compare(
+    workloads: Sequence[Workload], peers: Sequence[str], threads: int, rounds: int, budget: float
+) -> list[Row]:
+    """Time every peer on every workload, in turn for `rounds` rounds; from the third on, one that has
+    used up `budget` seconds on a workload is left out.
+
+    Raises AssertionError where a peer's gradients are not NumPy's: then it is not the same computation.
+    """
+    with ExitStack() as stack:
+        libraries = dict.fromkeys(PEERS[peer].library for peer in peers)
+        workers = {library: stack.enter_context(closing(Worker(threads))) for library in libraries}
+        return [one_row(workload, peers, workers, rounds, budget) for workload in workloads]
+
+
+def one_row(
+    workload: Workload, peers: Sequence[str], workers: dict[str, Worker], rounds: int, budget: float
+) -> Row:
+    """All peers on one workload."""
+    row = Row(workload, {peer: [] for peer in peers})
+    at = {peer: workers[PEERS[peer].library] for peer in peers}
+    expected = at["NumPy"].call("prepare", "NumPy", workload)
+    for peer in peers[1:]:
+        assert_same(peer, workload, at[peer].call("prepare", peer, workload), expected)
+
+    used = dict.fromkeys(peers, 0.0)
+    for turn in range(rounds):
+        for peer in (*peers[turn % len(peers) :], *peers[: turn % len(peers)]):
+            if turn < 2 or used[peer] < budget:
+                start = time.perf_counter()
+                row.seconds[peer] += at[peer].call("time", peer)
+                used[peer] += time.perf_counter() - start
+        row.product_rate.append(at["NumPy"].call("product", workload.dtype))
+    for peer in peers:
+        at[peer].call("release", peer)
+    return row
+
+
+def assert_same(peer: str, workload: Workload, found: Arrays, expected: Arrays) -> None:
+    """Raise AssertionError unless two sets of gradients are those of one computation.
+
+    sqrt(eps) of scale tells another equation from another rounding; accuracy is judged elsewhere.
+    """
+    limit = np.sqrt(np.finfo(workload.dtype).eps)
+    for name, gradient in expected.items():
+        if found[name].shape != gradient.shape or found[name].dtype != gradient.dtype:
+            kind = f"{found[name].dtype} {found[name].shape}"
+            raise AssertionError(f"{peer}: {name} is {kind}, but should be {gradient.dtype} {gradient.shape}")
+        error = float(np.abs(found[name] - gradient).max() / np.abs(gradient).max())
+        if not error < limit:
+            raise AssertionError(
+                f"{peer}: {name} differs from NumPy's by {error:.1e} of scale on {workload}, but should by "
+                f"less than {limit:.1e}: it is another computation, and its time means nothing here"
+            )

@@ -1,0 +1,53 @@
+"""What is timed: one loss and all its gradients, of LSTM → Dense with mean squared error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference_impl import LSTM, Dense, Sequential
+from reference_impl.spec import Array, Arrays
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The sizes of one pass. Everybody is given the same arrays."""
+
+    B: int
+    T: int
+    D: int
+    H: int
+    K: int
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"({self.B}, {self.T}, {self.D}, {self.H}, {self.K}) {self.dtype}"
+
+    @property
+    def model(self) -> Sequential:
+        return Sequential([LSTM(self.H, return_sequences=True), Dense(self.K)])
+
+    def arrays(self) -> tuple[Arrays, Array, Array]:
+        """Weights by tensor name, x (B, T, D) and y (B, T, K), always the same."""
+        rng = np.random.default_rng(0)
+        shape = self.B, self.T, self.D
+        weights = self.model.init(rng, shape, self.dtype)
+        x = rng.standard_normal(shape).astype(self.dtype)
+        y = rng.standard_normal((self.B, self.T, self.K)).astype(self.dtype)
+        return weights, x, y
+
+    @property
+    def product_flops(self) -> int:
+        """Operations of the pass's matrix products: those of the forward pass, and twice as many back."""
+        return 2 * 3 * self.B * self.T * (4 * self.H * (self.D + self.H) + self.H * self.K)
+
+
+SIZES = ((4, 3, 2, 8, 1), (32, 50, 64, 128, 10), (64, 100, 256, 512, 10))
+DTYPES = ("float32", "float64")
+WORKLOADS = [Workload(*sizes, dtype) for sizes in SIZES for dtype in DTYPES]
+
+# Each grows one size and holds the others at B = 8, T = 20, D = 16, H = 32, K = 4.
+GROWTH = {
+    "T": [Workload(8, T, 16, 32, 4, "float64") for T in (10, 30, 100, 300, 1000, 3000, 10_000)],
+    "B": [Workload(B, 20, 16, 32, 4, "float64") for B in (1, 4, 16, 64, 256, 1024)],
+    "H": [Workload(8, 20, 16, H, 4, "float64") for H in (8, 16, 32, 64, 128, 256, 512, 1024)],
+}

@@ -1,0 +1,161 @@
+"""What a case can see: every fault is run on it, and those that leave no trace are listed with the reason.
+
+A check that passes proves the absence of the faults that its cases would have seen, and of no others.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import program
+from tapecheck.case import Case, Result
+from tapecheck.faults import BROKEN, Fault, faults
+from tapecheck.fit import ROUNDING, Seen
+from tapecheck.text import table
+
+
+@dataclass(frozen=True)
+class Adequacy:
+    """What some cases see together.
+
+    `seen` by case name: the faults that it sees. `blind` by case name: those that it does not see though
+    a like case does, by the reason. `unseen` are seen by no case, though a like case sees them, and
+    `smallest` names a small set of cases that sees all that any of them sees.
+    """
+
+    seen: Mapping[str, frozenset[str]]
+    blind: Mapping[str, Mapping[str, tuple[str, ...]]]
+    unseen: frozenset[str]
+    smallest: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """A table of the cases, and then the faults that no case sees."""
+        rows = [
+            [name, str(len(seen)), str(sum(map(len, self.blind[name].values()))), reasons(self.blind[name])]
+            for name, seen in self.seen.items()
+        ]
+        lines = table(["case", "sees", "blind to", "why"], rows, left=(0, 3))
+        together = len(frozenset[str]().union(*self.seen.values()))
+        lines += [
+            "",
+            f"{len(self.seen)} cases see {together} faults together; seen by none: {len(self.unseen)}",
+        ]
+        lines += [f"  - {fault}" for fault in sorted(self.unseen)]
+        lines += ["", f"{len(self.smallest)} of them see as much: {', '.join(self.smallest)}"]
+        return "\n".join(lines)
+
+
+def reasons(blind: Mapping[str, tuple[str, ...]]) -> str:
+    """Each reason with the number of faults that it hides, most first."""
+    counts = Counter({reason: len(hidden) for reason, hidden in blind.items()})
+    return "; ".join(f"{reason}: {count}" for reason, count in counts.most_common())
+
+
+def adequacy(cases: Iterable[Case]) -> Adequacy:
+    """Run every fault on every case."""
+    seen: dict[str, frozenset[str]] = {}
+    blind: dict[str, dict[str, tuple[str, ...]]] = {}
+    for case in cases:
+        every = faults(case.problem())
+        visible = sees(case, every)
+        seen[case.name] = frozenset(map(str, visible))
+        blind[case.name] = blindness(case, [fault for fault in every if fault not in visible])
+    hidden = {fault for reason in blind.values() for some in reason.values() for fault in some}
+    together = frozenset[str]().union(*seen.values())
+    return Adequacy(seen, blind, frozenset(hidden - together), smallest_cover(seen))
+
+
+def sees(case: Case, candidates: Iterable[Fault]) -> set[Fault]:
+    """The faults that change the output or a gradient by more than rounding."""
+    problem = case.problem()
+    kept = program.forward(problem, {})
+    truth = program.backpropagate(problem, {}, kept)
+    right = Seen(problem, Result(truth.gradients, truth.output))
+    found = set()
+    with np.errstate(all="ignore"):
+        for fault in candidates:
+            try:
+                if right.error(fault.run(problem, kept)) > ROUNDING:
+                    found.add(fault)
+            except BROKEN:
+                continue
+    return found
+
+
+def blindness(case: Case, hidden: Sequence[Fault]) -> dict[str, tuple[str, ...]]:
+    """Why the case does not see the `hidden` faults, by the one change that would show each. An edit
+    that even all changes together do not show changes nothing, and is left out.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    rest = set(hidden)
+    for reason, change in changes(case).items():
+        shown = sees(change(case), rest)
+        if shown:
+            found[reason] = tuple(sorted(map(str, shown)))
+            rest -= shown
+    rich = case
+    for change in changes(case).values():
+        rich = change(rich)
+    if rich != case and (shown := sees(rich, rest)):
+        found["several of these"] = tuple(sorted(map(str, shown)))
+    return found
+
+
+def changes(case: Case) -> dict[str, Callable[[Case], Case]]:
+    """What can hide a fault in this case, in words, each with the change that takes it away."""
+    found: dict[str, Callable[[Case], Case]] = {}
+    layers = case.model.layers
+    units = [layer.units for layer in layers if isinstance(layer, LSTM | Dense)]
+    if case.timesteps == 1:
+        found["T = 1: no recurrence"] = with_steps
+    elif case.timesteps < 4:
+        found[f"T = {case.timesteps}: too few steps to tell the last, the next and the first apart"] = (
+            with_steps
+        )
+    if case.batch == 1:
+        found["B = 1: a sum over the batch is its mean"] = partial(replace, batch=3)
+    elif case.batch == 2:
+        found["B = 2: a factor of B is taken for 2"] = partial(replace, batch=3)
+    if case.initial_state == "zeros" and any(isinstance(layer, LSTM) for layer in layers):
+        found["zero initial state: what is multiplied by it vanishes"] = partial(
+            replace, initial_state="random"
+        )
+    if isinstance(layers[-1], Dense) and layers[-1].units <= 2:
+        found[f"K = {layers[-1].units}: a factor of K is 1, or is taken for 2"] = with_head
+    if len({*units, case.features}) <= len(units):
+        found["equal sizes: a transpose has the right shape"] = with_features
+    if len({case.batch, case.timesteps, units[-1]}) < 3:
+        found["B, T and K not all different: their factors are the same"] = partial(replace, batch=11)
+    return found
+
+
+def with_steps(case: Case) -> Case:
+    """With five time steps."""
+    return replace(case, timesteps=5)
+
+
+def with_head(case: Case) -> Case:
+    """With a head of five units."""
+    *below, head = case.model.layers
+    assert isinstance(head, Dense)
+    return replace(case, model=Sequential([*below, replace(head, units=5)]))
+
+
+def with_features(case: Case) -> Case:
+    """With a number of features that no layer has for units."""
+    return replace(case, features=None)
+
+
+def smallest_cover(seen: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """A small set of cases that sees as much as all: always the next one that adds most."""
+    left = set().union(*seen.values())
+    chosen = []
+    while left:
+        best = max(seen, key=lambda name: len(seen[name] & left))
+        chosen.append(best)
+        left -= seen[best]
+    return tuple(chosen)

@@ -1,0 +1,327 @@
+"""Which equation is wrong, and what was computed instead.
+
+An implementation's gradients are compared with those of every fault, on several problems: a fault that
+reproduces all of its numbers on all of them, to rounding, is what the implementation does. TensorFlow
+takes no part.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck.answer import ask
+from tapecheck.case import Case, Implementation, Problem, Result
+from tapecheck.exact import nonzero
+from tapecheck.faults import Fault, clipped_by_norm, clipped_by_value, equation_of, faults, times
+from tapecheck.fit import FORWARD_ONLY, ROUNDING, Fit, Seen, alike, fit, matched
+from tapecheck.residuals import Residual, residuals
+
+# Sizes of the problems that an implementation is asked about: small, distinct, two of each kind.
+BATCH_AND_STEPS = ((3, 5), (2, 4), (5, 3))
+LARGEST = 7  # units and features above this are made smaller where the implementation allows
+SHOWN = 5
+# Pairs of faults that are tried: some 0.4 milliseconds each.
+MOST_PAIRS = 40_000
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One explanation of an implementation's gradients.
+
+    `quantity` is the left-hand side of the wrong equation, `fault` the class of the mistake, `equation`
+    what was computed, `right` what should be, `location` where the textbook has it. `error` says how
+    exactly this reproduces the implementation's numbers, in eps of scale. `certain` is True for a
+    finding: all numbers are reproduced, on at least two problems, and by nothing else that differs.
+    """
+
+    quantity: str
+    fault: str
+    equation: str
+    right: str
+    location: str
+    explanation: str
+    certain: bool
+    error: float
+    same: tuple[str, ...] = ()  # other equations that give the very same numbers
+
+    def __str__(self) -> str:
+        says = "wrong" if self.certain else "perhaps"
+        at = f" ({self.location})" if self.location else ""
+        return f"{says}  {self.quantity}: you computed  {self.equation}   right is  {self.right}{at}"
+
+
+# ---- the problems that the implementation is asked about
+
+
+def resized(case: Case, batch: int, timesteps: int, more: int) -> Case:
+    """The case with other sizes: B and T as given, and small units and features, `more` added to each.
+    Sizes that were equal stay equal, and others differ.
+    """
+    assert case.features is not None
+    units = [layer.units for layer in case.model.layers if isinstance(layer, LSTM | Dense)]
+    sizes = sorted({*units, case.features})
+    small: dict[int, int] = {}
+    for size in sizes:
+        taken = {*small.values(), *(other for other in sizes if other <= LARGEST)}
+        small[size] = size if size <= LARGEST else next(n for n in range(3, 99) if n not in taken)
+    layers = [
+        replace(layer, units=small[layer.units] + more) if isinstance(layer, LSTM | Dense) else layer
+        for layer in case.model.layers
+    ]
+    return replace(
+        case,
+        model=Sequential(layers),
+        batch=batch,
+        timesteps=timesteps,
+        features=small[case.features] + more,
+        dtype="float64",
+    )
+
+
+def questions(case: Case) -> Iterator[list[Case]]:
+    """Sets of cases to ask about, the most telling first: an implementation may refuse some sizes."""
+    yield [resized(case, B, T, more) for more, (B, T) in enumerate(BATCH_AND_STEPS)]
+    yield [resized(case, B, T, 0) for B, T in BATCH_AND_STEPS]
+    yield [replace(case, batch=B, timesteps=T) for B, T in BATCH_AND_STEPS]
+    yield [replace(case, seed=case.seed + 1 + n) for n in range(2)]
+
+
+def observe(implementation: Implementation, problem: Problem, result: Result) -> list[Seen]:
+    """The implementation's answers: on small problems where it takes them, then on `problem` itself."""
+    checked = Seen(problem, result)
+    expected = checked.tensors.keys() - {"output"}
+    for cases in questions(problem.case):
+        answers = [(each, ask(implementation, each)) for each in (case.problem() for case in cases)]
+        found = [
+            Seen(each, answer.result)
+            for each, answer in answers
+            if not answer.failure and usable(each, answer.result, expected)
+        ]
+        if found:
+            return [*found, checked]
+    return [checked]
+
+
+def usable(problem: Problem, result: Result, expected: Set[str]) -> bool:
+    """Whether the answer holds the tensors that it held for the problem that was checked."""
+    inputs = {"x": problem.x, **problem.weights, **problem.initial_state}
+    return all(np.shape(result.gradients.get(name, 0)) == inputs[name].shape for name in expected)
+
+
+# ---- all faults against all answers
+
+
+def diagnose(
+    implementation: Implementation, problem: Problem, result: Result, *, pairs: bool = False
+) -> list[Diagnosis]:
+    """What explains the gradients in `result`, the implementation's answer to `problem`; best first.
+
+    `pairs` also tries two mistakes at once, which takes up to half a minute. Empty where nothing is wrong
+    and where nothing is known.
+    """
+    with np.errstate(all="ignore"):  # wrong equations overflow
+        return _diagnose(implementation, problem, result, pairs)
+
+
+def _diagnose(
+    implementation: Implementation, problem: Problem, result: Result, pairs: bool
+) -> list[Diagnosis]:
+    if Seen(problem, result).is_right:
+        return []
+    seen = observe(implementation, problem, result)
+    wrong = [each for each in seen if not each.is_right]
+    order = [*wrong, *(each for each in seen if each.is_right)]
+    known = faults(wrong[0].problem)
+    fits = fitting(known, order) or fitting(fitted(wrong[0]), order)
+    if fits:
+        return findings(fits, seen, len(wrong))
+    if rounded := precision(seen):
+        return rounded
+    broken = residuals(implementation, seen[0].problem)
+    if pairs and (found := two_at_once(known, broken, order)):
+        return found
+    return [*leads(broken), *partly(known, wrong[0])][:SHOWN]
+
+
+def fitting(candidates: Iterable[Fault], seen: Sequence[Seen]) -> dict[Fault, Fit]:
+    """The candidates that reproduce every answer, best first."""
+    fits: dict[Fault, Fit] = {}
+    for fault in candidates:
+        worst = Fit(0.0)
+        for each in seen:
+            worst = max(worst, fit(fault, each), key=lambda one: one.error)
+            if worst.error > ROUNDING:
+                break
+        else:
+            fits[fault] = worst
+    return dict(sorted(fits.items(), key=lambda pair: pair[0].rank))
+
+
+def findings(fits: dict[Fault, Fit], seen: Sequence[Seen], wrong: int) -> list[Diagnosis]:
+    """The fitting faults as diagnoses: one for each that could be told from the others elsewhere."""
+    explaining = {fault: found for fault, found in fits.items() if found.how != FORWARD_ONLY}
+    quantities = {fault.quantity for fault in fits}
+    fits = explaining or fits
+    groups = alike(fits, elsewhere(seen), seen[0].tensors)
+    certain = len(groups) == 1 and wrong >= 2 and bool(explaining or len(quantities) == 1)
+    return [said(group, fits[group[0]], certain, seen) for group in groups[:SHOWN]]
+
+
+def elsewhere(seen: Sequence[Seen]) -> Problem:
+    """A problem of other sizes, on which faults that fit can still differ."""
+    return resized(seen[0].problem.case, 4, 6, 2).problem()
+
+
+def said(
+    group: Sequence[Fault], found: Fit, certain: bool, seen: Sequence[Seen], mistakes: int = 1
+) -> Diagnosis:
+    """A fitting fault, and those that have the same effect, in words; of two `mistakes`, one."""
+    fault = group[0]
+    count = len(seen[-1].tensors)
+    together = "with the other mistake, " if mistakes > 1 else ""
+    reproduces = (
+        f"{together}reproduces all {count} tensors on {len(seen)} problems to {found.error:.1f} eps of scale"
+    )
+    same = tuple(other.wrong for other in group[1:])
+    others = same and f"the same numbers come of {' or of '.join(same[:2])}"
+    parts = [fault.why, found.how, reproduces, others]
+    return Diagnosis(
+        fault.quantity,
+        fault.kind,
+        fault.wrong,
+        fault.right,
+        fault.location,
+        ". ".join(part for part in parts if part),
+        certain,
+        found.error,
+        same,
+    )
+
+
+def fitted(seen: Seen) -> Iterator[Fault]:
+    """Conventions with a number in them, which is read off the answer: a limit or a factor."""
+    gradients = {name: array for name, array in seen.tensors.items() if name != "output"}
+    right = seen.truth.gradients
+    top = max(float(np.abs(array).max()) for array in gradients.values())
+    if sum(int(np.sum(np.abs(array) == top)) for array in gradients.values()) > 1:
+        yield clipped_by_value(top)
+    for names in (list(gradients), [name for name in gradients if "/" in name]):
+        yield clipped_by_norm(math.sqrt(sum(float(np.sum(gradients[name] ** 2)) for name in names)), names)
+    name = max(gradients, key=lambda name: gradients[name].size)
+    factor = float(np.sum(gradients[name] * right[name]) / nonzero(np.sum(right[name] ** 2)))
+    yield times(factor)
+
+
+def precision(seen: Sequence[Seen]) -> list[Diagnosis]:
+    """Gradients that are right to the precision of float32 and no further."""
+    single = float(np.finfo(np.float32).eps)
+    errors = [float(max(each.errors(each.truth).values()) * each.eps / single) for each in seen]
+    if not max(errors) <= ROUNDING:
+        return []
+    return [
+        Diagnosis(
+            *("precision", "float32 buffers", "some array in float32", "float64 throughout", ""),
+            f"every tensor is right to {max(errors):.1f} float32 eps of scale: some buffer is float32, such "
+            "as one made by np.zeros(shape, np.float32)",
+            certain=False,
+            error=max(errors),
+        )
+    ]
+
+
+# ---- no single fault fits
+
+
+# The quantities of the faults that can break an equation, the likely ones and then others: residuals
+# cannot tell dk from dz_k, nor a wrong sum from wrong terms.
+UPSTREAM = ("dy", "dlogits", "scale", "sign")
+SUMS = ("layout", "cache", "scale", "dW_x")
+CAUSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    **{f"dz_{k}": ((f"d{k}", f"dz_{k}"), ()) for k in "ifgo"},
+    "dc": (("dc", "dc_next"), ("do", "dz_o")),
+    "dc_next": (("dc_next", "dc"), ("truncation",)),
+    "dh_next": (("dh_next", "dh"), ("truncation", "dh_above")),
+    "dh_above": (("dh_above", "dh"), UPSTREAM),
+    "upstream": (UPSTREAM, ("dh_above", "clipping")),
+    "dW_x": (("dW_x",), SUMS),
+    "dW_h": (("dW_h",), SUMS),
+    "db": (("db",), SUMS),
+}
+
+
+def two_at_once(known: Sequence[Fault], broken: Sequence[Residual], seen: Sequence[Seen]) -> list[Diagnosis]:
+    """Two faults that together reproduce every answer, one for each of two broken equations."""
+    names = list(dict.fromkeys(residual.quantity for residual in broken))
+    if {"dW_y", "db_y"} <= set(names):  # both heads' sums at once: what they sum is wrong
+        names = ["upstream", *(name for name in names if name not in ("dW_y", "db_y", "dh_above"))]
+    tried: set[frozenset[Fault]] = set()
+    for wide in (False, True):
+        pools = []
+        for name in names:
+            likely, other = CAUSES.get(name, ((name,), ()))
+            wanted = likely + other * wide
+            pools.append([fault for fault in known if fault.quantity in wanted])
+        choices = sorted(
+            itertools.combinations_with_replacement(pools, 2), key=lambda two: len(two[0]) * len(two[1])
+        )
+        for one, another in choices:
+            both = {}
+            for a, b in itertools.product(one, another):
+                if a is not b and frozenset((a, b)) not in tried and not a.code.keys() & b.code.keys():
+                    both[a, b] = a + b
+                    tried.add(frozenset((a, b)))
+            if len(tried) > MOST_PAIRS:
+                return []
+            if fits := fitting(both.values(), seen):
+                return pair_found(both, fits, seen)
+    return []
+
+
+def pair_found(
+    both: dict[tuple[Fault, Fault], Fault], fits: dict[Fault, Fit], seen: Sequence[Seen]
+) -> list[Diagnosis]:
+    """The commonest of the pairs that fit, as a diagnosis for each of its faults."""
+    found = {pair: fits[fault] for pair, fault in both.items() if fault in fits}
+    a, b = min(found, key=lambda pair: (pair[0].rank, pair[1].rank))
+    certain = len(alike(fits, elsewhere(seen), seen[0].tensors)) == 1 and len(seen) > 1
+    return [said([fault], found[a, b], certain, seen, mistakes=2) for fault in (a, b)]
+
+
+def leads(broken: Sequence[Residual]) -> list[Diagnosis]:
+    """The broken equations, where no known mistake explains what they give."""
+    return [
+        Diagnosis(
+            residual.quantity,
+            "unknown",
+            f"{residual.quantity} = something else" if not residual.ratio else f"{residual.ratio} * that",
+            *equation_of(residual.quantity),
+            f"{residual}, and no known mistake gives these numbers",
+            certain=False,
+            error=math.inf,
+        )
+        for residual in broken
+    ]
+
+
+def partly(known: Sequence[Fault], seen: Seen) -> list[Diagnosis]:
+    """Faults that explain some of the wrong tensors and spoil none that is right; most first."""
+    right = {name for name, error in seen.errors(seen.truth).items() if error <= ROUNDING}
+    explained = {}
+    for fault in known:
+        hits = matched(fault, seen)
+        if hits > right:
+            explained[fault] = hits
+    ranked = sorted(explained, key=lambda fault: (-len(explained[fault]), fault.rank))
+    return [
+        Diagnosis(
+            *(fault.quantity, fault.kind, fault.wrong, fault.right, fault.location),
+            f"{fault.why}. Explains {', '.join(sorted(explained[fault] - right))} and not the rest",
+            certain=False,
+            error=math.inf,
+        )
+        for fault in ranked[:2]
+    ]

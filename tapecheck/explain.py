@@ -1,0 +1,129 @@
+"""`tapecheck explain NAME`: a quantity of the backward pass, its equation, why, and its mistakes."""
+
+import textwrap
+from typing import NamedTuple
+
+from reference_impl import LSTM, Dense, Sequential
+from reference_impl.spec import BadInput, one_of
+from tapecheck.case import Case
+from tapecheck.faults import RANK, equation_of, faults
+from tapecheck.text import indent, table
+
+# Kinds of mistakes that are shown for a quantity, the commonest first.
+SHOWN = 8
+
+
+class Explanation(NamedTuple):
+    """A quantity's shape, and its derivation in two or three lines."""
+
+    shape: str
+    why: str
+
+
+GATE = (
+    "The gate goes through its activation: dz is the gradient of the activated value times the derivative, "
+)
+EXPLANATIONS = {
+    "dy": Explanation(
+        "(B, T, K) or (B, K)",
+        "The derivative of the loss by the model's output. Keras averages the loss, so its 1/N is in here, "
+        "and from here on in every gradient.",
+    ),
+    "dlogits": Explanation(
+        "(B, T, K) or (B, K)",
+        "y = activation(logits), elementwise: dy times the derivative, written in the activated y. Softmax "
+        "couples the entries of a row, so there it is the product with its Jacobian.",
+    ),
+    "dW_y": Explanation(
+        "(H, K)",
+        "logits = h @ W_y for every step of every sample, all under one kernel: the gradient is the sum of "
+        "h.T @ dlogits over all of them.",
+    ),
+    "db_y": Explanation(
+        "(K,)", "The bias is added to every row, so its gradient is the sum of the rows of dlogits."
+    ),
+    "dh_above": Explanation(
+        "(B, T, H)",
+        "logits = h_t @ W_y goes back as dlogits @ W_y.T. With return_sequences=False the loss sees the "
+        "last step alone: dh_above is zero at every other.",
+    ),
+    "dh": Explanation(
+        "(B, H)",
+        "h_t is used twice, by the layer above and by the next step, and the gradients of both uses add up.",
+    ),
+    "do": Explanation("(B, H)", "h = o * tanh(c): the gradient of one factor is dh times the other."),
+    "dc": Explanation(
+        "(B, H)",
+        "c_t is used twice: in h = o * tanh(c), which gives dh * o * (1 - tanh(c)**2), and in the next "
+        "step's c = f * c_prev + i * g, which gives dc_next.",
+    ),
+    "di": Explanation(
+        "(B, H)", "c = f * c_prev + i * g: the gradient of i is dc times what i multiplies, g."
+    ),
+    "df": Explanation(
+        "(B, H)",
+        "c = f * c_prev + i * g: the gradient of f is dc times what f multiplies, the cell state of the step "
+        "before; at t = 0 that is the initial state.",
+    ),
+    "dg": Explanation(
+        "(B, H)", "c = f * c_prev + i * g: the gradient of g is dc times what g multiplies, i."
+    ),
+    "dz_i": Explanation("(B, H)", GATE + "i * (1 - i) for the sigmoid, with i already activated."),
+    "dz_f": Explanation("(B, H)", GATE + "f * (1 - f) for the sigmoid, with f already activated."),
+    "dz_g": Explanation("(B, H)", GATE + "1 - g**2 for tanh, with g already activated."),
+    "dz_o": Explanation("(B, H)", GATE + "o * (1 - o) for the sigmoid, with o already activated."),
+    "dz": Explanation(
+        "(B, 4H)", "The four gates' gradients side by side, in the kernel's order: i, f, g, o."
+    ),
+    "dW_x": Explanation(
+        "(D, 4H)", "z = x_t @ W_x + ... at every step with the same W_x: each step adds its own x_t.T @ dz."
+    ),
+    "dW_h": Explanation(
+        "(H, 4H)",
+        "z = ... + h_prev @ W_h at every step with the same W_h: each step adds h_prev.T @ dz, with the "
+        "hidden state of the step before.",
+    ),
+    "db": Explanation(
+        "(4H,)", "The bias is added to every row at every step: the gradient is the sum of all dz."
+    ),
+    "dx": Explanation("(B, D)", "z = x_t @ W_x + ... goes back as dz @ W_x.T, to each step's own input."),
+    "dh_next": Explanation(
+        "(B, H)",
+        "What this step sends to the h of the step before: z = ... + h_prev @ W_h goes back as dz @ W_h.T.",
+    ),
+    "dc_next": Explanation(
+        "(B, H)",
+        "What this step sends to the c of the step before: c = f * c_prev + ... goes back as dc * f.",
+    ),
+}
+
+
+def explain(quantity: str) -> str:
+    """The text for a quantity of EXPLANATIONS. Raises BadInput for another name."""
+    problems = one_of("NAME", quantity, EXPLANATIONS)
+    if problems:
+        raise BadInput("this quantity", problems)
+    explanation = EXPLANATIONS[quantity]
+    equation, location = equation_of(quantity) if quantity != "dy" else ("", "")
+    lines = [f"{quantity}  {explanation.shape}"]
+    if equation:
+        lines.append(f"  {equation}  ({location})")
+    lines += textwrap.wrap(explanation.why, 88, initial_indent="  ", subsequent_indent="  ")
+    mistakes = known_mistakes(quantity)
+    if mistakes:
+        lines += ["", "  mistakes known here, one of each kind, the most common kind first"]
+        rows = [[f"- {wrong}", f"({kind})"] for wrong, kind in mistakes[:SHOWN]]
+        lines += indent(table(["", ""], rows, left=(0, 1))[1:])
+    return "\n".join(lines)
+
+
+def known_mistakes(quantity: str) -> list[tuple[str, str]]:
+    """The shortest wrong equation of every kind of mistake in this quantity, by how common the kind is."""
+    model = Sequential([LSTM(3, return_sequences=True), Dense(2, activation="tanh")])
+    problem = Case("explain", model, initial_state="random").problem()
+    here = [fault for fault in faults(problem) if fault.quantity == quantity and fault.location]
+    here.sort(key=lambda fault: (RANK[fault.kind], len(fault.wrong)))
+    shortest: dict[str, str] = {}
+    for fault in here:
+        shortest.setdefault(fault.kind, fault.wrong)
+    return [(wrong, kind) for kind, wrong in shortest.items()]

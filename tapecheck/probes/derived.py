@@ -1,0 +1,105 @@
+"""Problems derived from a given one, each with something taken away: steps, rows, a path of the gradient."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from reference_impl import LSTM
+from reference_impl.losses import LOSSES
+from reference_impl.lstm import F
+from reference_impl.spec import Array, Shape
+from tapecheck.case import Problem
+
+# A bias that closes a sigmoid gate: sigmoid(-60) is 1e-26.
+CLOSED = -60.0
+
+
+def cut(problem: Problem, batch: int | None = None, timesteps: int | None = None) -> Problem:
+    """The first rows of the batch, the first time steps; a kernel behind a Flatten is cut with them."""
+    case = problem.case
+    case = replace(case, batch=batch or case.batch, timesteps=timesteps or case.timesteps)
+    model, given = case.model, case.input_shape
+
+    def crop(array: Array, shape: Shape) -> Array:
+        return array[tuple(map(slice, shape))].copy()
+
+    states = model.state_shapes(given)
+    return Problem(
+        case,
+        crop(problem.x, given),
+        crop(problem.y, model.output_shape(given)),
+        {name: crop(problem.weights[name], shape) for name, shape in model.weight_shapes(given).items()},
+        {name: crop(array, states[name]) for name, array in problem.initial_state.items()},
+    )
+
+
+def at_rest(problem: Problem) -> Problem:
+    """The problem with initial states of zero."""
+    return replace(problem, initial_state={name: 0 * array for name, array in problem.initial_state.items()})
+
+
+def edit_weights(problem: Problem, tensor: str, edit: Callable[[Array], Array]) -> Problem:
+    """The problem with `edit` applied to the weight `tensor` of every LSTM."""
+    names = [f"{name}/{tensor}" for name, layer in problem.model.named_layers() if isinstance(layer, LSTM)]
+    edited = {name: edit(problem.weights[name]).astype(problem.dtype) for name in names}
+    return replace(problem, weights=problem.weights | edited)
+
+
+def without_dh_next(problem: Problem) -> Problem:
+    """W_h = 0, so that dh_next is."""
+    return edit_weights(problem, "recurrent_kernel", np.zeros_like)
+
+
+def without_dc_next(problem: Problem) -> Problem | None:
+    """f = 0 by a large negative bias, so that dc_next is, and dz_f with it; None where it cannot be."""
+    lstms = [layer for layer in problem.model.layers if isinstance(layer, LSTM)]
+    if not all(layer.use_bias and layer.recurrent_activation == "sigmoid" for layer in lstms):
+        return None
+
+    def close(bias: Array) -> Array:
+        gates = bias.reshape(4, -1).copy()
+        gates[F] = CLOSED
+        return gates.ravel()
+
+    return edit_weights(problem, "bias", close)
+
+
+def with_symmetric_kernel(problem: Problem) -> Problem:
+    """Each gate's block of W_h made symmetric, so that transposing it changes nothing."""
+
+    def symmetrise(W_h: Array) -> Array:
+        blocks = np.split(W_h, 4, axis=1)  # (H, H) each
+        return np.concatenate([(block + block.T) / 2 for block in blocks], axis=1)
+
+    return edit_weights(problem, "recurrent_kernel", symmetrise)
+
+
+def steered(problem: Problem, factor: float | Array) -> Problem | None:
+    """The problem whose upstream gradient is `factor` times as large, by its targets alone; None for a
+    loss of which targets cannot do that.
+
+    The gradient of the mean squared error is linear in y_pred - y, and a free upstream gradient is y.
+    """
+    if problem.loss not in (None, "mean_squared_error"):
+        return None
+    y_pred = 0 if problem.loss is None else np.asarray(problem.reference.output)
+    return replace(problem, y=(y_pred + factor * (problem.y - y_pred)).astype(problem.dtype))
+
+
+def with_free_upstream(problem: Problem) -> Problem:
+    """The same gradients asked for with loss=None: `y` is the dy of the loss."""
+    dy = LOSSES[problem.loss].backward(problem.y, np.asarray(problem.reference.output))
+    return replace(problem, case=replace(problem.case, loss=None), y=dy.astype(problem.dtype))
+
+
+def in_float32(problem: Problem) -> Problem:
+    """The problem with every array rounded to float32."""
+    narrow = problem.copy()
+    return Problem(
+        replace(problem.case, dtype="float32"),
+        narrow.x.astype(np.float32),
+        narrow.y.astype(np.float32),
+        {name: array.astype(np.float32) for name, array in narrow.weights.items()},
+        {name: array.astype(np.float32) for name, array in narrow.initial_state.items()},
+    )

@@ -1,0 +1,182 @@
+"""Is it one step, or the recurrence? The last resort reads dz off the gradients, step by step."""
+
+from reference_impl.spec import Array
+from tapecheck.localize import localize
+from tapecheck.probes import derived
+from tapecheck.probes.subject import (
+    RIGHT,
+    RULED_OUT,
+    SUSPECT,
+    Finding,
+    Judged,
+    NotApplicable,
+    Subject,
+    contrast,
+    listed,
+)
+from tapecheck.transparent import agrees, gatewise, read, transparent
+
+
+def one_step(subject: Subject) -> Finding:
+    """Is it right where there is no recurrence?"""
+    answer = subject.ask(derived.cut(derived.at_rest(subject.problem), timesteps=1))
+    wrong = [row.name for row in answer.wrong]
+    gates = answer.wrong_gates("kernel")
+    if not wrong:
+        return RIGHT, "exact at T = 1: the loss, the head and all of a step that needs no c_prev are right"
+    if head := [name for name in wrong if not name.startswith("lstm")]:
+        return (
+            SUSPECT,
+            f"wrong at T = 1, and {listed(head)} already: neither the LSTM alone nor the recurrence",
+        )
+    if alone := one_tensor(answer):
+        return SUSPECT, f"wrong at T = 1 in {alone} alone: how it is made from dz, not dz itself"
+    if len(gates) in (0, 4):
+        return SUSPECT, f"wrong at T = 1 in {listed(wrong)}: before the recurrence, in what all gates share"
+    return SUSPECT, f"wrong at T = 1 in gate {' '.join(gates)}: the step itself, not the recurrence"
+
+
+def two_steps(subject: Subject) -> Finding:
+    """Is it right for the shortest recurrence, and if not, is its last step?"""
+    T = subject.problem.x.shape[1]
+    if T == 1:
+        raise NotApplicable("the problem has one time step")
+    two = derived.cut(derived.at_rest(subject.problem), timesteps=2)
+    if subject.ask(derived.cut(two, timesteps=1)).wrong:
+        raise NotApplicable("wrong at T = 1 already")
+    answer = subject.ask(two)
+    if not answer.wrong:
+        if not subject.base.wrong:
+            return RIGHT, "exact at T = 2: the recurrence is right"
+        if T == 2:
+            return SUSPECT, "exact at T = 2 from rest: what an initial state gives is wrong"
+        return SUSPECT, f"exact at T = 2 and wrong at T = {T}: what passes through a middle step is wrong"
+    if alone := one_tensor(answer):
+        return (
+            SUSPECT,
+            f"exact at T = 1, wrong at T = 2 in {alone} alone: how it is added up, not the recurrence",
+        )
+    # From rest dW_h = h_0.T @ dz_1: the last step alone, now with a c_prev, and no recurrence in it.
+    gates = answer.wrong_gates("recurrent_kernel")
+    if gates == ["f"]:
+        return SUSPECT, "exact at T = 1, wrong at T = 2 in gate f of the last step: dz_f, not the recurrence"
+    if gates:
+        return SUSPECT, (
+            f"exact at T = 1, wrong at T = 2 in the last step's share of dW_h (gate {' '.join(gates)}): "
+            "the steps are not kept apart, or not added up"
+        )
+    return SUSPECT, (
+        "exact at T = 1, wrong at T = 2 before the last step: the recurrence (dh_next, dc_next), "
+        "or what an earlier step is given (dh_above, x_t, its gates)"
+    )
+
+
+def one_tensor(answer: Judged) -> str | None:
+    """The only wrong weight, where it is an LSTM's that has a bias: a wrong dz would show in both."""
+    wrong = [row.name for row in answer.wrong]
+    layer = wrong[0].partition("/")[0]
+    return wrong[0] if len(wrong) == 1 and f"{layer}/bias" in answer.gradients else None
+
+
+def without_dh_next(subject: Subject) -> Finding:
+    """Is it right where dh_next is zero?"""
+    return contrast(
+        subject,
+        derived.without_dh_next(subject.problem),
+        "with W_h = 0",
+        if_exact="dh_next = dz @ W_h.T is wrong",
+        if_wrong="dh_next is not the only fault",
+    )
+
+
+def without_dc_next(subject: Subject) -> Finding:
+    """Is it right where dc_next is zero?"""
+    return contrast(
+        subject,
+        derived.without_dc_next(subject.problem),
+        "with the forget gate closed",
+        if_exact="dc_next = dc * f or dz_f is wrong",
+        if_wrong="dc_next and dz_f are not the only fault",
+    )
+
+
+def steps_apart(subject: Subject) -> Finding:
+    """Is it right where no gradient goes from one step to another?"""
+    closed = derived.without_dc_next(subject.problem)
+    return contrast(
+        subject,
+        closed and derived.without_dh_next(closed),
+        "with W_h = 0 and the forget gate closed",
+        if_exact="dh_next, dc_next or dz_f is wrong, nothing else",
+        if_wrong="a step by itself, or what it is given, is wrong, and not the recurrence alone",
+    )
+
+
+def symmetric_kernel(subject: Subject) -> Finding:
+    """Is it right where a transpose of W_h changes nothing?"""
+    return contrast(
+        subject,
+        derived.with_symmetric_kernel(subject.problem),
+        "with a symmetric W_h",
+        if_exact="dh_next = dz @ W_h.T lacks the transpose",
+        if_wrong="a missing transpose of W_h is not the only fault",
+    )
+
+
+# ---- is each step's dz right, and what is made of it?
+
+
+def first_dz(subject: Subject) -> Finding:
+    """Is dz of the first LSTM right, step by step and gate by gate, as its gradients show it?"""
+    answer = subject.ask(transparent(subject.problem))
+    clear = answer.problem
+    by_kernel, by_x = read(clear, answer.arrays)
+    if by_kernel is None:
+        raise NotApplicable("there is no gradient of lstm/kernel to read dz off")
+    located = localize(clear, gatewise(by_kernel), answer.true)
+    first = located.first_divergence
+    x_is_right = by_x is None or agrees(clear, by_x, answer.true)
+    if first and by_x is not None and x_is_right:
+        return SUSPECT, f"dz of lstm, read off dx, is right at every step, but dW_x {shares(by_kernel)}"
+    if first and first.step == clear.x.shape[1] - 1 and not by_kernel.any(axis=(0, 2)).all():
+        # dz of the last step comes before all recurrence: it, and not the sum, would be whole
+        return SUSPECT, f"dW_x of lstm {shares(by_kernel)}"
+    if first:
+        together = [place.quantity for place in located.sources if place[:3] == first[:3]]
+        where = f"at step {first.step}, in {equation(together, last=first.step == clear.x.shape[1] - 1)}"
+        return SUSPECT, f"dz of lstm first goes wrong {where}", first
+
+    wrong = {row.name for row in answer.wrong}
+    left = [
+        *(["dW_h = sum of h_prev.T @ dz"] if "lstm/recurrent_kernel" in wrong else []),
+        *(["db = sum of dz"] if "lstm/bias" in wrong else []),
+        *([] if x_is_right else ["dx_t = dz @ W_x.T"]),
+    ]
+    if left:
+        return SUSPECT, f"dz of lstm is right at every step and gate, but {listed(left)} is not"
+    if subject.base.wrong:
+        return RULED_OUT, "dz of lstm is right at every step and gate: look outside of it"
+    return RIGHT, "dz of lstm is right at every step and gate"
+
+
+def shares(by_kernel: Array) -> str:
+    """Which steps have a share in dW_x, in words."""
+    steps = [str(t) for t in range(by_kernel.shape[1]) if by_kernel[:, t].any()]
+    if not steps:
+        return "is zero"
+    if len(steps) == by_kernel.shape[1]:
+        return "is not the sum of x_t.T @ dz"
+    return f"holds x_t of step {', '.join(steps)} only: overwritten, or one x read for all steps"
+
+
+def equation(wrong: list[str], last: bool) -> str:
+    """The equation of the quantities that go wrong together; at the last step nothing comes from a next."""
+    if wrong == ["dh"]:
+        return "dh = dh_above (the loss, a layer above), or all of dz" if last else "dh = dh_above + dh_next"
+    if wrong == ["dc"]:
+        return "dc = dh * o * (1 - tanh(c)**2)" + ("" if last else " + dc_next")
+    if len(wrong) > 1:
+        return f"{listed(wrong)}: the derivative of their activation"
+    gate = wrong[0][-1]
+    upstream = {"i": "dc * g", "f": "dc * c_prev", "g": "dc * i", "o": "dh * tanh(c)"}[gate]
+    return f"{wrong[0]}: {upstream}, times the derivative of gate {gate}"

@@ -1,0 +1,114 @@
+"""The benchmark compares one computation with the same one, and concludes only what its samples allow."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import report
+from benchmarks.__main__ import main
+from benchmarks.measure import Row, assert_same, compare
+from benchmarks.peers import PEERS, installed
+from benchmarks.workloads import Workload
+
+SMALL = Workload(2, 3, 4, 5, 2, "float64")
+
+
+def row(numpy: list[float], peer: list[float]) -> Row:
+    """Samples in seconds, as if measured."""
+    return Row(SMALL, {"NumPy": numpy, "peer": peer}, [1e9])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name in PEERS if name != "NumPy"])
+def test_every_installed_peer_computes_the_same_gradients(name: str, dtype: str) -> None:
+    """What is timed is one computation: gradients of all weights and of x agree with NumPy's."""
+    if not find_spec(PEERS[name].library):
+        pytest.skip(f"{PEERS[name].library} is not installed")
+    workload = Workload(2, 3, 4, 5, 2, dtype)
+    found = {}
+    for peer in ("NumPy", name):
+        step, gradients = PEERS[peer].prepare(workload, 1)
+        found[peer] = gradients(step())
+    assert_same(name, workload, found[name], found["NumPy"])
+
+
+def test_another_computation_is_refused() -> None:
+    """A gradient off by a millionth of its scale, or of another shape or dtype, stops the benchmark."""
+    right = {"x": np.random.default_rng(0).standard_normal((2, 3, 4))}
+    for wrong in (right["x"] * (1 + 1e-6), right["x"][:1], right["x"].astype("float32"), right["x"] * np.nan):
+        with pytest.raises(AssertionError, match=r"peer: x "):
+            assert_same("peer", SMALL, {"x": wrong}, right)
+    assert_same("peer", SMALL, {"x": right["x"] * (1 + 1e-15)}, right)
+
+
+def test_product_flops() -> None:
+    """Counted on paper for B = 2, T = 3, D = 4, H = 5, K = 2: each weight, twice a row, three times."""
+    assert SMALL.product_flops == 2 * 3 * (2 * 3) * (4 * 20 + 5 * 20 + 5 * 2)
+
+
+@pytest.mark.parametrize(
+    ("numpy", "peer", "outcome"),
+    [
+        ([1.0, 1.1, 1.2], [2.0, 2.1, 2.2], "faster"),
+        ([2.0, 2.1, 2.2], [1.0, 1.1, 1.2], "slower"),
+        ([1.0, 1.5, 2.0], [1.1, 1.6, 2.1], "open"),
+    ],
+)
+def test_outcome_needs_disjoint_quartiles(numpy: list[float], peer: list[float], outcome: str) -> None:
+    """A better median alone is no win."""
+    assert row(numpy, peer).outcome("peer") == outcome
+
+
+def test_a_noisy_machine_is_named() -> None:
+    """Samples that spread too far are said to be, whoever seems to win."""
+    quiet, noisy = row([1.0, 1.01, 1.02], [3.0, 3.01, 3.02]), row([1.0, 1.01, 1.02], [2.0, 3.0, 4.0])
+    assert "TOO NOISY" not in report.conclusion([quiet])
+    assert "TOO NOISY TO TELL" in report.conclusion([noisy])
+    assert f"peer on {SMALL}" in report.conclusion([noisy])
+
+
+def test_table_and_conclusion_say_who_lost() -> None:
+    """Ratio of medians, the mark of a lost row, and its name below."""
+    lost = row([0.002, 0.002, 0.002], [0.001, 0.001, 0.001])
+    assert "| **2.00** | 2.00 - 2.00 |" in report.table([lost])
+    assert "1.00 (0.50x lost)" in report.table([lost])
+    assert f"NumPy is slower than: peer on {SMALL}." in report.conclusion([lost])
+
+
+def test_slope_of_a_power_law() -> None:
+    """The exponent of cost ~ size**p is p."""
+    sizes = [10, 100, 1000]
+    assert report.slope(sizes, [3 * n**1.5 for n in sizes]) == pytest.approx(1.5, abs=1e-12)
+
+
+def test_paste_replaces_what_is_between_the_marks(tmp_path: Path) -> None:
+    """The rest of the page stays, twice over, and a page without marks is refused."""
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    for text in ("first", "second"):
+        report.paste(page, text)
+    assert page.read_text() == f"before\n{report.BEGIN}\n\nsecond\n\n{report.END}\nafter\n"
+    page.write_text("nothing")
+    with pytest.raises(ValueError, match="has no part between"):
+        report.paste(page, "text")
+
+
+def test_a_run_in_processes_of_their_own(tmp_path: Path) -> None:
+    """NumPy's worker starts, agrees, is timed in every round, and the samples are written as JSON."""
+    rows = compare([SMALL], ["NumPy"], threads=1, rounds=2, budget=0.1)
+    assert len(rows[0].seconds["NumPy"]) >= 2
+    assert min(rows[0].seconds["NumPy"]) > 0
+    report.dump(tmp_path / "run.json", comparison=rows)
+    assert json.loads((tmp_path / "run.json").read_text())["comparison"][0]["workload"]["H"] == SMALL.H
+
+
+def test_an_unknown_peer_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2, and the names that there are."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["--peers", "Caffe"])
+    assert stopped.value.code == 2
+    assert "Caffe" in capsys.readouterr().err
+    assert installed()[0] == "NumPy"

@@ -1,0 +1,74 @@
+"""What cases can see: the reasons are the true ones, and the smallest set loses nothing."""
+
+from dataclasses import replace
+
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import Case
+from tapecheck.adequacy import adequacy, sees
+from tapecheck.faults import faults
+
+FULL = Case(
+    "full",
+    Sequential([LSTM(6, return_sequences=True), Dense(4)]),
+    batch=3,
+    timesteps=5,
+    features=7,
+    initial_state="random",
+)
+ONE_STEP = replace(FULL, name="one-step", timesteps=1)
+AT_REST = replace(FULL, name="at-rest", initial_state="zeros")
+ONE_SAMPLE = replace(FULL, name="one-sample", batch=1)
+
+
+def hidden(case, reason):
+    """The faults that the case is blind to for a reason that starts like this."""
+    found = adequacy([case]).blind[case.name]
+    return [fault for said, some in found.items() if said.startswith(reason) for fault in some]
+
+
+def test_one_step_sees_no_recurrence():
+    """At T = 1 nothing is carried to an earlier step, whatever dh_next says for the weights."""
+    assert any("dW_x = x_t.T @ dz " in fault for fault in hidden(ONE_STEP, "T = 1"))
+    assert len(hidden(ONE_STEP, "T = 1")) > 100
+
+
+def test_zero_states_hide_what_they_multiply():
+    """With c_prev = 0 at t = 0 nobody can tell whether the gradient used it."""
+    assert any("c_prev_or_zero" in fault for fault in hidden(AT_REST, "zero initial state"))
+
+
+def test_one_sample_hides_the_mean_over_the_batch():
+    """At B = 1 a mean over the batch is the sum."""
+    assert any("dz.mean(axis=0)" in fault for fault in hidden(ONE_SAMPLE, "B = 1"))
+
+
+def test_a_case_that_leaves_nothing_out_is_blind_to_nothing():
+    """No reason is made up for what no change of the case would show."""
+    assert adequacy([FULL]).blind["full"] == {}
+
+
+def test_what_is_hidden_is_seen_with_the_reason_taken_away():
+    """The faults that T = 1 hides are seen at T = 5, and not at T = 1."""
+    named = set(hidden(ONE_STEP, "T = 1"))
+    chosen = [fault for fault in faults(FULL.problem()) if str(fault) in named]
+    assert len(chosen) == len(named)
+    assert sees(FULL, chosen) == set(chosen)
+    assert sees(ONE_STEP, chosen) == set()
+
+
+def test_the_smallest_set_sees_all_that_any_case_sees():
+    """The full case is in it, and what the others add is covered."""
+    found = adequacy([ONE_STEP, FULL, AT_REST])
+    assert found.smallest[0] == "full"
+    covered = frozenset().union(*(found.seen[name] for name in found.smallest))
+    assert covered == frozenset().union(*found.seen.values())
+    assert found.unseen == frozenset()
+
+
+def test_what_no_case_sees_is_listed():
+    """Alone, the one-step case leaves the recurrence unseen, and its text says so."""
+    found = adequacy([ONE_STEP])
+    assert any("dW_x = x_t.T @ dz " in fault for fault in found.unseen)
+    text = str(found)
+    assert "T = 1: no recurrence" in text
+    assert f"seen by none: {len(found.unseen)}" in text
