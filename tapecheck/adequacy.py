@@ -69,6 +69,16 @@ def adequacy(cases: Iterable[Case]) -> Adequacy:
     return Adequacy(seen, blind, frozenset(hidden - together), smallest_cover(seen))
 
 
+def unseen(cases: Sequence[Case]) -> frozenset[str]:
+    """The faults that no case sees though one like it would: `adequacy(cases).unseen`, without the rest."""
+    every = {case.name: faults(case.problem()) for case in cases}
+    seen: set[str] = set()
+    for case in cases:  # each is asked for what none before it has seen
+        seen |= {str(f) for f in sees(case, [f for f in every[case.name] if str(f) not in seen])}
+    reasons = [blindness(case, [f for f in every[case.name] if str(f) not in seen]) for case in cases]
+    return frozenset(fault for reason in reasons for some in reason.values() for fault in some)
+
+
 def sees(case: Case, candidates: Iterable[Fault]) -> set[Fault]:
     """The faults that change the output or a gradient by more than rounding."""
     problem = case.problem()

@@ -53,6 +53,8 @@ CATALOGUE = (
     Case("fifty-steps", Sequential([LSTM(6, return_sequences=True), Dense(3)]), 2, 50, 4),
     Case("fifty-steps-last-step-float32", Sequential([LSTM(6), Dense(3)]), 2, 50, 4, dtype="float32"),
     Case("fifty-samples", Sequential([LSTM(4, return_sequences=True), Dense(2, activation="sigmoid")]), 50, 7, 3, BCE),
+    Case("square", Sequential([LSTM(3, return_sequences=True), Dense(3)]), 3, 4, 3, initial_state="random"),
+    Case("strong-upstream", Sequential([LSTM(3, return_sequences=True), Dense(24)]), 4, 7, 5, None),
     Case("wide", Sequential([LSTM(32, return_sequences=True), Dense(10, activation="softmax")]), 8, 12, 16, CCE, "float32"),
     Case("past-ball-arithmetic", Sequential([LSTM(24, return_sequences=True), Dense(5)]), 7, 50, 12),
 
@@ -63,6 +65,7 @@ CATALOGUE = (
     Case("no-bias", Sequential([LSTM(5, use_bias=False, return_sequences=True), Dense(2, use_bias=False)]), 3, 7, 4),
     Case("no-forget-bias", Sequential([LSTM(5, unit_forget_bias=False), Dense(2)]), 3, 7, 4),
     Case("relu-inside", Sequential([LSTM(5, activation="relu", return_sequences=True), Dense(2)]), 3, 7, 4),
+    Case("relu-inside-random-state", Sequential([LSTM(5, activation="relu"), Dense(3)]), 4, 7, 6, initial_state="random"),
     Case("sigmoid-inside", Sequential([LSTM(5, activation="sigmoid", recurrent_activation="tanh"), Dense(2)]), 3, 7, 4),
     Case("softmax-inside", Sequential([LSTM(5, activation="softmax", recurrent_activation="softmax"), Dense(2)]), 3, 7, 4),
     Case("linear-inside", Sequential([LSTM(5, activation=None, return_sequences=True), Dense(2)]), 3, 7, 4),

@@ -197,13 +197,16 @@ def one_line(report: Report) -> str:
 
 def summary(reports: Sequence[Report]) -> str:
     """One line over all."""
-    passed = sum(report.passed for report in reports)
+    failed = [report.problem.case.name for report in reports if not report.passed]
+    cases = f"{len(reports)} case{'s' * (len(reports) != 1)}"
+    if failed:
+        return f"{len(failed)} of {cases} did not pass: {', '.join(failed)}"
     rows = [tensor for report in reports for tensor in report.rows if tensor.passed]
-    counted = f"{passed} of {len(reports)} case{'s' * (len(reports) != 1)} passed, {len(rows)} tensors"
-    if not rows:
-        return counted
     worst = max(rows, key=lambda tensor: tensor.share_of_limit)
-    return f"{counted}; largest error {worst.share_of_limit:.2f} of its limit of {figure(worst.limit)} eps"
+    return (
+        f"{cases} passed, {len(rows)} tensors; "
+        f"largest error {worst.share_of_limit:.2f} of its limit of {figure(worst.limit)} eps"
+    )
 
 
 def sizes(case: Case) -> str:

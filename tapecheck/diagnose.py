@@ -243,28 +243,44 @@ SUMS = ("layout", "cache", "scale", "dW_x")
 CAUSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **{f"dz_{k}": ((f"d{k}", f"dz_{k}"), ()) for k in "ifgo"},
     "dc": (("dc", "dc_next"), ("do", "dz_o")),
-    "dc_next": (("dc_next", "dc"), ("truncation",)),
+    "dc_next": (("dc_next", "dc"), ("truncation", "dh_next")),
     "dh_next": (("dh_next", "dh"), ("truncation", "dh_above")),
     "dh_above": (("dh_above", "dh"), UPSTREAM),
     "upstream": (UPSTREAM, ("dh_above", "clipping")),
+    "sums": (SUMS, ()),
     "dW_x": (("dW_x",), SUMS),
     "dW_h": (("dW_h",), SUMS),
     "db": (("db",), SUMS),
 }
 
 
+# Equations that are broken together are so by one fault: of what they all read, or of all results.
+WHOLES = {
+    "upstream": ({"dW_y", "db_y"}, {"dh_above"}),
+    "sums": ({"dW_x", "dW_h", "db"}, set[str]()),
+}
+
+
+def pool(known: Sequence[Fault], name: str, wide: bool) -> list[Fault]:
+    """The faults that can break an equation; of several sums at once, those that touch several."""
+    likely, other = CAUSES.get(name, ((name,), ()))
+    wanted = likely + other * wide
+    return [
+        fault
+        for fault in known
+        if fault.quantity in wanted and (name != "sums" or len(fault.code) != 1 or fault.quantity == "cache")
+    ]
+
+
 def two_at_once(known: Sequence[Fault], broken: Sequence[Residual], seen: Sequence[Seen]) -> list[Diagnosis]:
     """Two faults that together reproduce every answer, one for each of two broken equations."""
     names = list(dict.fromkeys(residual.quantity for residual in broken))
-    if {"dW_y", "db_y"} <= set(names):  # both heads' sums at once: what they sum is wrong
-        names = ["upstream", *(name for name in names if name not in ("dW_y", "db_y", "dh_above"))]
+    for whole, (parts, also) in WHOLES.items():
+        if parts <= set(names):
+            names = [whole, *(name for name in names if name not in parts | also)]
     tried: set[frozenset[Fault]] = set()
     for wide in (False, True):
-        pools = []
-        for name in names:
-            likely, other = CAUSES.get(name, ((name,), ()))
-            wanted = likely + other * wide
-            pools.append([fault for fault in known if fault.quantity in wanted])
+        pools = [pool(known, name, wide) for name in names]
         choices = sorted(
             itertools.combinations_with_replacement(pools, 2), key=lambda two: len(two[0]) * len(two[1])
         )
@@ -288,7 +304,12 @@ def pair_found(
     found = {pair: fits[fault] for pair, fault in both.items() if fault in fits}
     a, b = min(found, key=lambda pair: (pair[0].rank, pair[1].rank))
     certain = len(alike(fits, elsewhere(seen), seen[0].tensors)) == 1 and len(seen) > 1
-    return [said([fault], found[a, b], certain, seen, mistakes=2) for fault in (a, b)]
+    like_a = [one for one, other in found if other is b and one is not a]
+    like_b = [other for one, other in found if one is a and other is not b]
+    return [
+        said([fault, *others], found[a, b], certain, seen, mistakes=2)
+        for fault, others in ((a, like_a), (b, like_b))
+    ]
 
 
 def leads(broken: Sequence[Residual]) -> list[Diagnosis]:

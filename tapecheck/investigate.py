@@ -39,17 +39,15 @@ class Investigation:
 
     def lines(self) -> Iterator[str]:
         """The text of a report: which equation, then where, then what the probes say."""
-        for diagnosis in self.diagnoses[:SHOWN_DIAGNOSES]:
-            yield from likely(diagnosis)
+        sections = [likely(diagnosis) for diagnosis in self.diagnoses[:SHOWN_DIAGNOSES]]
         if self.localization:
-            yield ""
-            yield from self.localization.lines
+            sections.append(self.localization.lines)
         suspects = [found for found in self.probes if found.outcome == SUSPECT]
-        if suspects:
-            yield ""
-            yield "experiments"
-        for found in suspects[:SHOWN_PROBES]:
-            yield from wrapped(f"- {found.name}: {found.says}", "  ")
+        said = [f"- {found.name}: {found.says}" for found in suspects[:SHOWN_PROBES]]
+        if said:
+            sections.append(["experiments", *(line for each in said for line in wrapped(each, "  "))])
+        for number, section in enumerate(sections):
+            yield from ["", *section] if number else section
 
 
 def in_short(diagnosis: Diagnosis) -> str:
@@ -58,14 +56,16 @@ def in_short(diagnosis: Diagnosis) -> str:
     return f"{diagnosis.equation}, not {right}" if equals else diagnosis.equation
 
 
-def likely(diagnosis: Diagnosis) -> Iterator[str]:
+def likely(diagnosis: Diagnosis) -> list[str]:
     """One diagnosis: what was computed against what is right, and why that is wrong."""
     word = "wrong" if diagnosis.certain else "perhaps wrong"
     at = f"  ({diagnosis.location})" if diagnosis.location else ""
-    yield f"{word}: {diagnosis.quantity}"
-    yield f"  you computed  {diagnosis.equation}"
-    yield f"  right is      {diagnosis.right}{at}"
-    yield from wrapped(f"  {diagnosis.explanation}", "  ")
+    return [
+        f"{word}: {diagnosis.quantity}",
+        f"  you computed  {diagnosis.equation}",
+        f"  right is      {diagnosis.right}{at}",
+        *wrapped(f"  {diagnosis.explanation}", "  "),
+    ]
 
 
 def wrapped(text: str, hanging: str) -> list[str]:

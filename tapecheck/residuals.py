@@ -115,7 +115,7 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
         made_at = t + quantity.endswith("_next")  # the step that handed it on
         found.setdefault(quantity, Residual(quantity, t, ratio_of(value, due, steps[made_at])))
 
-    dc = 0 * truth["lstm/dc"][:, 0]
+    dc, scale = 0 * truth["lstm/dc"][:, 0], 1.0
     for t in reversed(range(T)):
         step = steps[t]
         i, f, g, o, phi_c = (step[name] for name in ("i", "f", "g", "o", "phi_c"))
@@ -127,7 +127,7 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
         factors = {"i": g * d_sigma(one, i), "f": step["c_prev"] * d_sigma(one, f), "g": i * d_phi(one, g)}
 
         # dz_o tells dh, and dz_i, dz_f and dz_g each tell dc: believed where two of them agree
-        dh = above + from_next
+        dh = scale * above + from_next
         dz_t = {k: theirs[k][:, t] for k in "ifgo"}
         dh_told = divided(dz_t["o"], phi_c * d_sigma(one, o))
         dc_of = {k: divided(dz_t[k], factor) for k, factor in factors.items()}
@@ -138,6 +138,8 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
             if holds(dc_told, d_phi(dh_told * o, phi_c) + dc_next) or (wrong_head and t == T - 1):
                 upstream = t == T - 1 or "dh_above" in found or holds(dh_told - dh, above)
                 broken("dh_above" if upstream else "dh_next", t, dh_told, dh)
+                if upstream and t == T - 1 and (factor := constant(dh_told, dh)):
+                    scale = factor  # the same upstream, times a number: so at every step
                 dh = dh_told
             elif "dc" in found or (t < T - 1 and "dz_o" not in found and not holds(dc_told, dc_due)):
                 broken("dh_next", t, dh_told, dh)
@@ -161,6 +163,12 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
 def divided(value: Array, factor: Array) -> Array:
     """value / factor, and 0 where the factor is."""
     return np.where(factor == 0, 0, value / np.where(factor == 0, 1, factor))
+
+
+def constant(value: Array, due: Array) -> float | None:
+    """The one number that `value` is of `due` everywhere; None where there is none."""
+    factor = float(np.sum(value * due) / np.sum(due * due))
+    return factor if holds(value, factor * due) else None
 
 
 def ratio_of(value: Array, due: Array, step: Arrays) -> str:

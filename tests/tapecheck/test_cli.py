@@ -48,7 +48,7 @@ def test_check_by_name_prints_in_full_and_sums_up(capsys):
     assert (status, err) == (0, "")
     assert "passed: 8 of 8 gradients agree [thread-sequences]" in out
     assert "Keras output" in out
-    assert out.splitlines()[-1].startswith("2 of 2 cases passed, 20 tensors; largest error 0.")
+    assert out.splitlines()[-1].startswith("2 cases passed, 20 tensors; largest error 0.")
 
 
 def test_whole_catalogue(capsys):
@@ -57,7 +57,7 @@ def test_whole_catalogue(capsys):
     assert (status, err) == (0, "")
     assert out.count("Keras output") == 3
     assert out.count("\nok  ") == len(CATALOGUE) - 3
-    assert out.splitlines()[-1].startswith(f"{len(CATALOGUE)} of {len(CATALOGUE)} cases passed")
+    assert out.splitlines()[-1].startswith(f"{len(CATALOGUE)} cases passed")
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -66,7 +66,7 @@ def test_wrong_implementation_has_status_1(capsys, my_module):
     status, out, _ = run(capsys, "check", "one-step", "--implementation", f"{my_module}:wrong")
     assert status == 1
     assert "7 of 8 wrong [one-step]" in out
-    assert "0 of 1 case passed" in out
+    assert "1 of 1 case did not pass: one-step" in out
 
 
 def test_right_implementation_has_status_0(capsys, my_module):

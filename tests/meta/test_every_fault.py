@@ -1,0 +1,100 @@
+"""Every known mistake goes through the checker: detected wherever it shows, and named."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from measure import CASES, MODULES, case_of, planted
+
+import tf_oracle
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import Case, check
+from tapecheck.adequacy import sees, unseen
+from tapecheck.catalogue import CATALOGUE
+from tapecheck.compare import FAILED, compare
+from tapecheck.diagnose import diagnose
+from tapecheck.exact import exact, run_textbook
+from tapecheck.faults import BROKEN, faults
+
+CASE = Case(
+    "every-fault",
+    Sequential([LSTM(5, return_sequences=True), Dense(4, activation="tanh")]),
+    batch=3,
+    timesteps=7,
+    features=6,
+    initial_state="random",
+)
+
+
+def test_every_visible_fault_fails():
+    """Measured against TensorFlow and the exact gradient, each fault that changes anything fails in at
+    least one tensor, and each that changes nothing passes in all.
+    """
+    problem = CASE.problem()
+    true = exact(problem).tensors
+    oracle = tf_oracle.run(
+        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
+    ).gradients
+    book = run_textbook(problem, np.asarray).gradients
+    every = faults(problem)
+    visible = {fault for fault in sees(CASE, every) if fault.phase != "forward"}
+    assert len(visible) > 1000
+    with np.errstate(all="ignore"):
+        for fault in every:
+            if fault.phase == "forward":
+                continue
+            try:
+                wrong = fault.run(problem).gradients
+            except BROKEN:
+                continue
+            verdicts = {
+                compare(name, wrong[name], oracle[name], book[name], true[name], problem.dtype).verdict
+                for name in problem.tensors
+            }
+            assert (FAILED in verdicts) == (fault in visible), str(fault)
+
+
+def test_catalogue_sees_every_fault():
+    """What any case could be made to see, the catalogue sees: no mistake is hidden from all its cases."""
+    assert unseen(CATALOGUE) == frozenset()
+
+
+@cache
+def sample():
+    """Forty faults that show, drawn once for all."""
+    visible = sorted(sees(CASE, faults(CASE.problem())), key=str)
+    return [visible[k] for k in np.random.default_rng(7).permutation(len(visible))[:40]]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_sample_is_named_as_itself(number):
+    """A fault, given as an implementation, is diagnosed as itself or as one with the same numbers."""
+    problem, fault = CASE.problem(), sample()[number]
+    first = diagnose(fault, problem, fault(problem))[0]
+    assert fault.wrong in (first.equation, *first.same) or fault.quantity == first.quantity
+
+
+BUGS = [(module, bug) for module in MODULES for bug in MODULES[module].BUGS]
+
+
+@pytest.mark.parametrize(("module", "bug"), BUGS, ids=[f"{module}-{bug}" for module, bug in BUGS])
+def test_handwritten_mistakes_are_detected_and_never_misnamed(module, bug):
+    """Other people's styles of code: the mistake fails the check, and what is said for certain is true."""
+    case = case_of(module, bug)
+    report = check(case, planted(module, bug))
+    assert report.verdict == FAILED
+    expected = MODULES[module].BUGS[bug]
+    for diagnosis in report.diagnoses:
+        same = {
+            equation.partition(" = ")[0] for equation in diagnosis.same
+        }  # as good a name: the same numbers
+        assert not diagnosis.certain or ({diagnosis.quantity} | same) & set(expected[0]), diagnosis
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("case", [CASES["sequences"], CASES["last"]], ids=lambda case: case.name)
+def test_handwritten_code_without_the_mistake_passes(module, case):
+    """Each of these styles is right when nothing is planted: it passes and has no diagnosis."""
+    report = check(case, planted(module))
+    report.assert_passed()
+    assert report.diagnoses == ()

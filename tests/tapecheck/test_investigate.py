@@ -1,0 +1,84 @@
+"""A failed check is investigated: what was found is on the report, and nothing is on a passed one."""
+
+import numpy as np
+
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import Case, Result, check
+from tapecheck.exact import run_textbook
+from tapecheck.faults import faults
+
+CASE = Case(
+    "investigate",
+    Sequential([LSTM(4, return_sequences=True), Dense(3, activation="tanh")]),
+    initial_state="random",
+)
+
+
+def mistaken(quantity, wrong):
+    """The fault that computes `wrong`, as anyone's implementation: gradients and nothing else."""
+    (fault,) = [f for f in faults(CASE.problem()) if (f.quantity, f.wrong) == (quantity, wrong)]
+    return lambda problem: Result(fault(problem).gradients)
+
+
+def test_report_carries_the_diagnosis():
+    """The first line names the equation, `diagnoses` holds it, `first_divergence` has gate and last step."""
+    report = check(CASE, mistaken("df", "df = dc * c"))
+    assert str(report).startswith("gradient mismatch: df = dc * c, not dc * c_prev; ")
+    assert (report.diagnoses[0].quantity, report.diagnoses[0].certain) == ("df", True)
+    first = report.first_divergence
+    assert (first.phase, first.layer, first.step, first.gate) == ("backward", "lstm", CASE.timesteps - 1, "f")
+
+
+def test_experiments_are_told():
+    """The text says what the experiments on the implementation point to."""
+    text = str(check(CASE, mistaken("dh_next", "dh_next = 0")))
+    assert "experiments" in text
+    assert "exact with W_h = 0: dh_next = dz @ W_h.T is wrong" in text
+
+
+def test_trace_localizes_the_first_divergence():
+    """With a trace that goes wrong at one step, that step and quantity are named in report and text."""
+
+    def traced(problem):
+        run = run_textbook(problem, np.asarray)
+        trace = {name: array.copy() for name, array in run.trace.items()}
+        trace["lstm/dz_o"][:, 2] *= 1.5
+        gradients = {name: gradient * 1.0001 for name, gradient in run.gradients.items()}
+        return Result(gradients, trace=trace)
+
+    report = check(CASE, traced)
+    first = report.first_divergence
+    assert (first.phase, first.step, first.quantity) == ("backward", 2, "dz_o")
+    assert "<- first divergence" in str(report)
+
+
+def test_passing_checks_are_not_investigated():
+    """A check that passes has no diagnosis, no divergence, and asks the implementation once."""
+    asked = []
+
+    def counted(problem):
+        asked.append(problem)
+        return problem.reference.gradients
+
+    report = check(CASE, counted)
+    assert (report.passed, report.diagnoses, report.first_divergence) == (True, (), None)
+    assert len(asked) == 1
+
+
+def test_arrays_that_are_no_gradients_are_not_investigated():
+    """With NaN or a wrong shape there is nothing to reproduce: that is said, and no equation accused."""
+    report = check(CASE, lambda p: p.reference.gradients | {"lstm/bias": np.full(16, np.nan)})
+    assert report.verdict == "failed"
+    assert report.diagnoses == ()
+
+
+def test_pairs_are_looked_for_on_request():
+    """With `pairs=True`, two mistakes in different equations are both named."""
+    keys = (("df", "df = dc * c"), ("do", "do = dh * c"))
+    one, other = (
+        next(fault for fault in faults(CASE.problem()) if (fault.quantity, fault.wrong) == key)
+        for key in keys
+    )
+    both = one + other
+    report = check(CASE, lambda problem: Result(both(problem).gradients), pairs=True)
+    assert {"df", "do"} <= {diagnosis.quantity for diagnosis in report.diagnoses[:3]}
