@@ -123,7 +123,7 @@ def summarize(rows: list[Row]) -> str:
             *table(header, lines, left=(0,)),
             "",
             *table(
-                ["ratio of errors (each at least 2 below)", "median", "99 %", "99.9 %", "largest"],
+                ["a / max(b, 2)", "median", "99 %", "99.9 %", "largest"],
                 ratios,
                 left=(0,),
             ),
