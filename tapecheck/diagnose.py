@@ -79,6 +79,7 @@ def resized(case: Case, batch: int, timesteps: int, more: int) -> Case:
         timesteps=timesteps,
         features=small[case.features] + more,
         dtype="float64",
+        seed=case.seed + 1,  # never the problem that was checked, which would be counted twice
     )
 
 
@@ -86,7 +87,7 @@ def questions(case: Case) -> Iterator[list[Case]]:
     """Sets of cases to ask about, the most telling first: an implementation may refuse some sizes."""
     yield [resized(case, B, T, more) for more, (B, T) in enumerate(BATCH_AND_STEPS)]
     yield [resized(case, B, T, 0) for B, T in BATCH_AND_STEPS]
-    yield [replace(case, batch=B, timesteps=T) for B, T in BATCH_AND_STEPS]
+    yield [replace(case, batch=B, timesteps=T, seed=case.seed + 1) for B, T in BATCH_AND_STEPS]
     yield [replace(case, seed=case.seed + 1 + n) for n in range(2)]
 
 
@@ -151,13 +152,13 @@ def fitting(candidates: Iterable[Fault], seen: Sequence[Seen]) -> dict[Fault, Fi
     """The candidates that reproduce every answer, best first."""
     fits: dict[Fault, Fit] = {}
     for fault in candidates:
-        worst = Fit(0.0)
+        found = []
         for each in seen:
-            worst = max(worst, fit(fault, each), key=lambda one: one.error)
-            if worst.error > ROUNDING:
+            found.append(fit(fault, each))
+            if found[-1].error > ROUNDING:
                 break
         else:
-            fits[fault] = worst
+            fits[fault] = max(found)
     return dict(sorted(fits.items(), key=lambda pair: pair[0].rank))
 
 
