@@ -10,7 +10,7 @@ from tapecheck.exact import Exact
 from tapecheck.localize import Divergence, Localization, localize
 from tapecheck.probes import SUSPECT, Probe, probe
 
-# Sentences and explanations that a report shows; the objects hold them all.
+# Sentences and explanations that a report shows, of the probes the most particular; the objects hold all.
 SHOWN_PROBES = 4
 SHOWN_DIAGNOSES = 3
 
@@ -43,7 +43,7 @@ class Investigation:
         if self.localization:
             sections.append(self.localization.lines)
         suspects = [found for found in self.probes if found.outcome == SUSPECT]
-        said = [f"- {found.name}: {found.says}" for found in suspects[:SHOWN_PROBES]]
+        said = [f"- {found.name}: {found.says}" for found in suspects[-SHOWN_PROBES:]]
         if said:
             sections.append(["experiments", *(line for each in said for line in wrapped(each, "  "))])
         for number, section in enumerate(sections):

@@ -24,15 +24,12 @@ def one_step(subject: Subject) -> Finding:
     gates = answer.wrong_gates("kernel")
     if not wrong:
         return RIGHT, "exact at T = 1: the loss, the head and all of a step that needs no c_prev are right"
-    if head := [name for name in wrong if not name.startswith("lstm")]:
-        return (
-            SUSPECT,
-            f"wrong at T = 1, and {listed(head)} already: neither the LSTM alone nor the recurrence",
-        )
+    if head := outside_lstm(answer):
+        return SUSPECT, f"wrong at T = 1, and {head} already: neither the LSTM alone nor the recurrence"
     if alone := one_tensor(answer):
         return SUSPECT, f"wrong at T = 1 in {alone} alone: how it is made from dz, not dz itself"
-    if len(gates) in (0, 4):
-        return SUSPECT, f"wrong at T = 1 in {listed(wrong)}: before the recurrence, in what all gates share"
+    if not gates or {"i", "g", "o"} <= set(gates):  # dz_f is zero for want of a c_prev
+        return SUSPECT, f"wrong at T = 1 in {listed(wrong)}: what all gates share, or their order"
     return SUSPECT, f"wrong at T = 1 in gate {' '.join(gates)}: the step itself, not the recurrence"
 
 
@@ -45,17 +42,19 @@ def two_steps(subject: Subject) -> Finding:
     if subject.ask(derived.cut(two, timesteps=1)).wrong:
         raise NotApplicable("wrong at T = 1 already")
     answer = subject.ask(two)
+    if not answer.wrong and not subject.base.wrong:
+        return RIGHT, "exact at T = 2: the recurrence is right"
+    if not answer.wrong and not subject.ask(derived.at_rest(subject.problem)).wrong:
+        return SUSPECT, "exact from initial states of zero: the step that starts from others is wrong"
     if not answer.wrong:
-        if not subject.base.wrong:
-            return RIGHT, "exact at T = 2: the recurrence is right"
-        if T == 2:
-            return SUSPECT, "exact at T = 2 from rest: what an initial state gives is wrong"
         return SUSPECT, f"exact at T = 2 and wrong at T = {T}: what passes through a middle step is wrong"
     if alone := one_tensor(answer):
         return (
             SUSPECT,
-            f"exact at T = 1, wrong at T = 2 in {alone} alone: how it is added up, not the recurrence",
+            f"exact at T = 1, wrong at T = 2 in {alone} alone: how dz is added up, not the recurrence",
         )
+    if head := outside_lstm(answer):
+        return SUSPECT, f"exact at T = 1, wrong at T = 2, and {head} already: not the recurrence alone"
     # From rest dW_h = h_0.T @ dz_1: the last step alone, now with a c_prev, and no recurrence in it.
     gates = answer.wrong_gates("recurrent_kernel")
     if gates == ["f"]:
@@ -71,11 +70,17 @@ def two_steps(subject: Subject) -> Finding:
     )
 
 
+def outside_lstm(answer: Judged) -> str:
+    """The wrong weights that are no LSTM's, in words; "" where there is none."""
+    return listed([row.name for row in answer.wrong if not row.name.startswith("lstm")])
+
+
 def one_tensor(answer: Judged) -> str | None:
     """The only wrong weight, where it is an LSTM's that has a bias: a wrong dz would show in both."""
     wrong = [row.name for row in answer.wrong]
     layer = wrong[0].partition("/")[0]
-    return wrong[0] if len(wrong) == 1 and f"{layer}/bias" in answer.gradients else None
+    known = layer.startswith("lstm") and f"{layer}/bias" in answer.gradients
+    return wrong[0] if len(wrong) == 1 and known else None
 
 
 def without_dh_next(subject: Subject) -> Finding:
@@ -166,7 +171,9 @@ def shares(by_kernel: Array) -> str:
         return "is zero"
     if len(steps) == by_kernel.shape[1]:
         return "is not the sum of x_t.T @ dz"
-    return f"holds x_t of step {', '.join(steps)} only: overwritten, or one x read for all steps"
+    if len(steps) > 1:
+        return f"holds x_t of the steps {', '.join(steps)} only"
+    return f"holds x_t of step {steps[0]} only: overwritten, or one x read for all steps"
 
 
 def equation(wrong: list[str], last: bool) -> str:

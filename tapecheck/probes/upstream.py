@@ -106,11 +106,12 @@ def last_upstream(subject: Subject) -> Finding:
         raise NotApplicable("the output has no time axis")
     last = np.zeros((subject.problem.x.shape[1], 1))  # (T, 1)
     last[-1] = 1
+    in_head = all(not row.name.startswith("lstm") for row in subject.base.wrong)
     return contrast(
         subject,
         derived.steered(subject.steerable, last),
         "when only the last step has an upstream gradient",
-        if_exact="that of the earlier steps, dh_above, does not arrive",
+        if_exact=f"that of the earlier steps, {'dlogits' if in_head else 'dh_above'}, does not arrive",
         if_wrong="dh_above is not the only fault",
     )
 

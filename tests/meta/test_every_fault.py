@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from measure import CASES, MODULES, case_of, planted
+from measure import CASES, HELD_OUT, MODULES, case_of, planted
 
 import tf_oracle
 from reference_impl import LSTM, Dense, Sequential
@@ -61,12 +61,12 @@ def test_catalogue_sees_every_fault():
 
 @cache
 def sample():
-    """Forty faults that show, drawn once for all."""
+    """Twenty faults that show, drawn once for all."""
     visible = sorted(sees(CASE, faults(CASE.problem())), key=str)
-    return [visible[k] for k in np.random.default_rng(7).permutation(len(visible))[:40]]
+    return [visible[k] for k in np.random.default_rng(7).permutation(len(visible))[:20]]
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(20))
 def test_a_sample_is_named_as_itself(number):
     """A fault, given as an implementation, is diagnosed as itself or as one with the same numbers."""
     problem, fault = CASE.problem(), sample()[number]
@@ -78,16 +78,20 @@ BUGS = [(module, bug) for module in MODULES for bug in MODULES[module].BUGS]
 
 
 @pytest.mark.parametrize(("module", "bug"), BUGS, ids=[f"{module}-{bug}" for module, bug in BUGS])
-def test_handwritten_mistakes_are_detected_and_never_misnamed(module, bug):
-    """Other people's styles of code: the mistake fails the check, and what is said for certain is true."""
-    case = case_of(module, bug)
-    report = check(case, planted(module, bug))
-    assert report.verdict == FAILED
+def test_handwritten_mistakes_fail(module, bug):
+    """Other people's styles of code: each mistake fails the check."""
+    assert check(case_of(module, bug), planted(module, bug)).verdict == FAILED
+
+
+@pytest.mark.parametrize(("module", "bug"), [(m, b) for m, b in BUGS if m in HELD_OUT], ids=lambda name: name)
+def test_what_is_said_for_certain_is_true(module, bug):
+    """On code that no matcher was written for, a certain diagnosis names the wrong equation, or one with
+    the same numbers. `python tests/meta/measure.py` prints how many are named, of these and all others.
+    """
+    problem, implementation = case_of(module, bug).problem(), planted(module, bug)
     expected = MODULES[module].BUGS[bug]
-    for diagnosis in report.diagnoses:
-        same = {
-            equation.partition(" = ")[0] for equation in diagnosis.same
-        }  # as good a name: the same numbers
+    for diagnosis in diagnose(implementation, problem, implementation(problem)):
+        same = {equation.partition(" = ")[0] for equation in diagnosis.same}
         assert not diagnosis.certain or ({diagnosis.quantity} | same) & set(expected[0]), diagnosis
 
 

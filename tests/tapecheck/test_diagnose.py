@@ -26,15 +26,10 @@ MODELS = [
     in [
         "thread-sequences",
         "thread-last-step",
-        "thread-flatten",
         "sequences-linear-mse-float32",
-        "sequences-sigmoid-bce",
         "last-step-softmax-upstream",
-        "no-bias",
         "relu-inside",
         "stacked",
-        "dense-below",
-        "two-heads-deep",
         "no-head",
     ]
 ]

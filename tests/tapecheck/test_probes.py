@@ -13,7 +13,7 @@ from reference_impl.textbook import lstm
 from tapecheck import Case, Result
 from tapecheck.exact import run_textbook
 from tapecheck.localize import Divergence, copy_of, sequential
-from tapecheck.probes import EXPERIMENTS, NOT_APPLICABLE, RIGHT, RULED_OUT, SUSPECT, probe
+from tapecheck.probes import EXPERIMENTS, NOT_APPLICABLE, RIGHT, RULED_OUT, SUSPECT, derived, probe
 
 EVERY_STEP = Case("probes", Sequential([LSTM(4, return_sequences=True), Dense(2)]), 3, 5, 3)
 LAST_STEP = Case("probes-last", Sequential([LSTM(4), Dense(2)]), 3, 5, 3)
@@ -214,7 +214,7 @@ EQUATIONS = {
     "x of the last step": (
         ("dW_x = dW_x + x_t.T @ dz", "dW_x = dW_x + steps[-1]['x_t'].T @ dz"),
         {
-            "two steps": "wrong at T = 2 in lstm/kernel alone: how it is added up, not the recurrence",
+            "two steps": "wrong at T = 2 in lstm/kernel alone: how dz is added up, not the recurrence",
             "dz": "dz of lstm, read off dx, is right at every step, but dW_x holds x_t of step 4 only",
         },
         None,
@@ -222,7 +222,7 @@ EQUATIONS = {
     "kernel overwritten": (
         ("dW_x = dW_x + x_t.T @ dz", "dW_x = x_t.T @ dz"),
         {
-            "two steps": "wrong at T = 2 in lstm/kernel alone: how it is added up, not the recurrence",
+            "two steps": "wrong at T = 2 in lstm/kernel alone: how dz is added up, not the recurrence",
             "dz": "is right at every step, but dW_x holds x_t of step 0 only: overwritten",
         },
         None,
@@ -230,7 +230,7 @@ EQUATIONS = {
     "recurrent kernel overwritten": (
         ("dW_h = dW_h + h_prev.T @ dz", "dW_h = h_prev.T @ dz"),
         {
-            "two steps": "in lstm/recurrent_kernel alone: how it is added up, not the recurrence",
+            "two steps": "in lstm/recurrent_kernel alone: how dz is added up, not the recurrence",
             "dz": "is right at every step and gate, but dW_h = sum of h_prev.T @ dz is not",
         },
         None,
@@ -311,6 +311,60 @@ def test_last_steps_loss_at_every_step():
     assert found["W_h = 0, f = 0"].outcome == RULED_OUT
     assert found["dz"].first_divergence == Divergence("backward", "lstm", 3, "dh")
     assert found["last upstream"].outcome == NOT_APPLICABLE
+
+
+def test_initial_state_forgotten():
+    """Right from rest, wrong from other states: not the recurrence, but the step that starts from them."""
+    forgotten = edited("df = dc * c_prev", "df = dc * c_prev * (t > 0)")
+    found = suspicions(forgotten, replace(EVERY_STEP, initial_state="random"))
+    assert (
+        found["two steps"] == "exact from initial states of zero: the step that starts from others is wrong"
+    )
+    assert found["dz"].startswith("dz of lstm first goes wrong at step 0, in dz_f")
+    assert suspicions(forgotten, EVERY_STEP) == {}  # there is nothing to see from zero states
+
+
+def test_wrong_only_past_two_steps():
+    """dc_next with the next step's f is right at T = 2, where there is no middle step."""
+    found = suspicions(edited("dc_next = dc * f", "dc_next = dc * steps[min(t + 1, T - 1)]['f']"), EVERY_STEP)
+    assert (
+        found["two steps"] == "exact at T = 2 and wrong at T = 5: what passes through a middle step is wrong"
+    )
+    assert found["dz"].startswith("dz of lstm first goes wrong at step 2, in dc")
+
+
+def test_first_step_left_out():
+    """Three steps of dz in dW_x are said to be, without a guess at why."""
+    edit = ("dW_x = dW_x + x_t.T @ dz", "dW_x = dW_x + (t > 0) * x_t.T @ dz")
+    assert suspicions(edited(*edit), EVERY_STEP)["dz"].endswith("dW_x holds x_t of the steps 1, 2, 3, 4 only")
+
+
+def test_what_all_gates_share():
+    """An upstream gradient that is wrong for the LSTM alone shows in every gate, and no gate is named."""
+    found = suspicions(edited("dh_above = dy[:, t]", "dh_above = np.abs(dy[:, t])"), EVERY_STEP)
+    assert (
+        found["one step"]
+        == "wrong at T = 1 in lstm/kernel and lstm/bias: what all gates share, or their order"
+    )
+
+
+def test_the_head_alone():
+    """A head kernel that holds the last step only, and a stray 1/T: from the head on, not the recurrence."""
+
+    def of_the_last_step(problem, gradients):
+        steps = derived.steered(problem, np.eye(problem.x.shape[1])[-1][:, None])
+        return gradients | {"dense/kernel": steps.reference.gradients["dense/kernel"]}
+
+    def over_steps(problem, gradients):
+        return {name: g / problem.x.shape[1] for name, g in gradients.items()}
+
+    found = suspicions(changed(of_the_last_step), EVERY_STEP)
+    assert found["last upstream"].endswith("that of the earlier steps, dlogits, does not arrive")
+    already = "exact at T = 1, wrong at T = 2, and dense/kernel already: not the recurrence alone"
+    assert found["two steps"] == already
+    found = suspicions(changed(over_steps), EVERY_STEP)
+    assert "every gradient is 0.2 times" in found["common factor"]
+    assert found["two steps"] == already.replace("dense/kernel", "dense/kernel and dense/bias")
 
 
 def test_what_is_ruled_out():
