@@ -1,5 +1,6 @@
 """Alternating runs, medians and quartiles, and what may be concluded from them."""
 
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -83,6 +84,7 @@ def one_row(
         row.product_rate.append(at["NumPy"].call("product", workload.dtype))
     for peer in peers:
         at[peer].call("release", peer)
+    print(f"measured {workload}", file=sys.stderr, flush=True)
     return row
 
 

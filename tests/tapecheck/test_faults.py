@@ -230,3 +230,16 @@ def test_slope_of_another_forward_pass_is_another():
     direction = {"lstm/kernel": np.ones_like(problem.weights["lstm/kernel"])}
     right = np.sum(run_textbook(problem, np.asarray).gradients["lstm/kernel"])
     assert abs(slope(fault, problem, direction) - right) > 1e-3 * abs(right)
+
+
+@pytest.mark.parametrize("case", [SEQUENCES, LAST], ids=lambda case: case.name)
+def test_edits_of_the_loss_are_seen(case):
+    """A wrong derivative of the loss itself, its sign or its factor, runs and shows in every tensor."""
+    problem = case.problem()
+    of_loss = [fault for fault in faults(problem) if fault.location.startswith("losses.py")]
+    assert {"sign", "normalisation"} <= {fault.kind for fault in of_loss}
+    turned = {fault for fault in of_loss if fault.kind == "sign"}
+    assert turned <= sees(case, of_loss)
+    for fault in turned:
+        wrong = fault.run(problem).gradients
+        assert all(not np.array_equal(wrong[name], problem.reference.gradients[name]) for name in wrong)
