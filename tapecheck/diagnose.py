@@ -252,7 +252,6 @@ CAUSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dW_x": (("dW_x",), SUMS),
     "dW_h": (("dW_h",), SUMS),
     "db": (("db",), SUMS),
-    "dx": (("dx",), ("layout",)),
 }
 
 
@@ -263,18 +262,15 @@ WHOLES = {
 }
 
 
-def pool(known: Sequence[Fault], name: str, wide: bool, seen: Seen) -> list[Fault]:
-    """The faults that can break an equation: of several sums at once, those that touch several; of what
-    comes from above, those that give the head's gradients, since no fault below the head changes them.
-    """
+def pool(known: Sequence[Fault], name: str, wide: bool) -> list[Fault]:
+    """The faults that can break an equation; of several sums at once, those that touch several."""
     likely, other = CAUSES.get(name, ((name,), ()))
-    found = [fault for fault in known if fault.quantity in likely + other * wide]
-    if name == "sums":
-        return [fault for fault in found if len(fault.code) != 1 or fault.quantity == "cache"]
-    if name == "upstream":
-        head = {tensor for tensor in seen.tensors if tensor.startswith("dense")}
-        return [fault for fault in found if head <= matched(fault, seen)] or found
-    return found
+    wanted = likely + other * wide
+    return [
+        fault
+        for fault in known
+        if fault.quantity in wanted and (name != "sums" or len(fault.code) != 1 or fault.quantity == "cache")
+    ]
 
 
 def two_at_once(known: Sequence[Fault], broken: Sequence[Residual], seen: Sequence[Seen]) -> list[Diagnosis]:
@@ -285,7 +281,7 @@ def two_at_once(known: Sequence[Fault], broken: Sequence[Residual], seen: Sequen
             names = [whole, *(name for name in names if name not in parts | also)]
     tried: set[frozenset[Fault]] = set()
     for wide in (False, True):
-        pools = [pool(known, name, wide, seen[0]) for name in names]
+        pools = [pool(known, name, wide) for name in names]
         choices = sorted(
             itertools.combinations_with_replacement(pools, 2), key=lambda two: len(two[0]) * len(two[1])
         )
@@ -319,20 +315,18 @@ def pair_found(
 
 def leads(broken: Sequence[Residual]) -> list[Diagnosis]:
     """The broken equations, where no known mistake explains what they give."""
-    found = []
-    for residual in broken:
-        right, location = equation_of(residual.quantity)
-        target, _, value = right.partition(" = ")
-        computed = f"{residual.ratio} * ({value})" if residual.ratio else "something else"
-        found.append(
-            Diagnosis(
-                *(residual.quantity, "unknown", f"{target} = {computed}", right, location),
-                f"{residual}, and no known mistake gives these numbers",
-                certain=False,
-                error=math.inf,
-            )
+    return [
+        Diagnosis(
+            residual.quantity,
+            "unknown",
+            f"{residual.quantity} = something else" if not residual.ratio else f"{residual.ratio} * that",
+            *equation_of(residual.quantity),
+            f"{residual}, and no known mistake gives these numbers",
+            certain=False,
+            error=math.inf,
         )
-    return found
+        for residual in broken
+    ]
 
 
 def partly(known: Sequence[Fault], seen: Seen) -> list[Diagnosis]:

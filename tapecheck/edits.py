@@ -147,8 +147,6 @@ def name_edits(quantity: str, forward: bool) -> Iterator[Edit]:
             gatewise = any(quantity in gates and other in gates for gates in GATEWISE)
             shifted = {quantity, other} in ({"h_prev", "h"}, {"c_prev", "c"})
             yield Edit(name(other), COPIED if gatewise else OFF_BY_ONE if shifted else "quantity swapped")
-    if quantity in GATES:
-        yield Edit(expression(f"1 - {quantity}"), "quantity swapped")
     if forward or quantity not in (*VALUES, "x_t"):
         return
     for suffix in SHIFTS:

@@ -217,7 +217,6 @@ def equations(
         for line in each.assignments:
             if line.target not in NOT_EQUATIONS:
                 found += writer.edited(line, BACKWARD_QUANTITIES.get(line.target, line.target), "backward")
-    found += writer.forward_activations()
     found += writer.whole_activation_edits()
     found += writer.accumulator_edits()
     if not fused:
@@ -294,26 +293,6 @@ class Writer:
         for short, long in self.names.items():
             text = re.sub(rf"\b{short}\(", f"{long}(", text)
         return text.replace("_untransposed", "").replace("_reshaped", ".reshape(W.T.shape)")
-
-    def forward_activations(self) -> Iterator[Fault]:
-        """Another activation of all three gates at once; Keras's own hard_sigmoid had two slopes."""
-        gates = [find(program.LSTM_FORWARD, gate) for gate in ("i", "f", "o")]
-        for said, wrong in (
-            ("hard_sigmoid", "np.where(abs(_.real) < 3, _ / 6 + 0.5, _.real > 0)"),
-            ("hard_sigmoid of slope 0.2", "np.where(abs(_.real) < 2.5, _ / 5 + 0.5, _.real > 0)"),
-            ("tanh", "np.tanh(_)"),
-        ):
-            code = {
-                line.key: compiled_lines(f"{line.target} = {wrong.replace('_', f'z_{line.target}')}")
-                for line in gates
-            }
-            right = self.names["sigma"]
-            yield Fault(
-                *("i", "a different forward", f"i, f, o = {right}(z_i), ...", f"i, f, o = {said}(z_i), ..."),
-                location_of(gates[0]),
-                phase="forward",
-                code=code,
-            )
 
     def whole_activation_edits(self) -> Iterator[Fault]:
         """The same edit of an activation's derivative at all its uses: a wrong helper function."""
@@ -525,13 +504,6 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
         "dc_next reaches c directly, not through tanh(c)",
         {"dc": "dc = d_phi(dh * o + dc_next, phi_c)"},
     )
-    products = {"di": "dc * g", "df": "dc * c_prev", "dg": "dc * i", "do": "dh * phi_c"}
-    for one, other in itertools.combinations(products, 2):
-        yield (
-            *(one, "copy and paste between gates", f"{one} = {products[one]}; {other} = {products[other]}"),
-            *(f"{one} = {products[other]}; {other} = {products[one]}", "the two are exchanged"),
-            {one: f"{one} = {products[other]}", other: f"{other} = {products[one]}"},
-        )
     carries = {"dh_next": "dz @ W_h.T", "dc_next": "dc * f"}
     carried = "dh_next = dz @ W_h.T; dc_next = dc * f"
     yield (
@@ -662,10 +634,7 @@ PLACES: dict[str, tuple[str, Callable[[str], bool]]] = {
     "the LSTM's weights": ("dW_x", lambda name: name.startswith("lstm") and is_weight(name)),
     "the Dense weights": ("dW_y", lambda name: name.startswith("dense") and is_weight(name)),
     "all below the head": ("dh_above", lambda name: not name.startswith("dense")),
-    "dW_x": ("dW_x", lambda name: name.startswith("lstm") and name.endswith("/kernel")),
-    "dW_h": ("dW_h", lambda name: name.endswith("/recurrent_kernel")),
-    "dW_y": ("dW_y", lambda name: name.startswith("dense") and name.endswith("/kernel")),
-    "dx": ("dx", lambda name: name == "x"),
+    "x": ("dx", lambda name: name == "x"),
 }
 
 

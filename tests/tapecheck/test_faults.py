@@ -126,12 +126,10 @@ def test_one_small_problem_shows_nearly_all_of_them(case):
     runs = [fault for fault in every if answers(fault, case.problem())]
     hidden = [fault for fault in runs if fault not in visible]
     allowed = ("clipping", "truncation", "dh_above", "dlogits", "dW_y", "db_y")
-    assert [
-        str(fault)
-        for fault in hidden
-        if fault.quantity not in allowed
-        and fault.wrong not in ("z = x_t @ W_x + h @ W_h + b", "c = f * c + i * g")
-    ] == []
+    nothing = {"z = x_t @ W_x + h @ W_h + b", "c = f * c + i * g"}  # h and c are still the step before's
+    nothing |= {f"dz_{k} = d{k} * (1 - {k}) * (1 - (1 - {k}))" for k in "ifo"}  # sigma' is symmetric
+    surprising = [fault for fault in hidden if fault.quantity not in allowed and fault.wrong not in nothing]
+    assert [str(fault) for fault in surprising] == []
     assert len(visible) > 1000
 
 
