@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from measure import CASES, HELD_OUT, LATE, MODULES, case_of, planted
+from measure import CASES, LATE, MODULES, case_of, planted
 
 import tf_oracle
 from reference_impl import LSTM, Dense, Sequential
@@ -61,12 +61,12 @@ def test_catalogue_sees_every_fault():
 
 @cache
 def sample():
-    """Twenty faults that show, drawn once for all."""
+    """Ten faults that show, drawn once for all."""
     visible = sorted(sees(CASE, faults(CASE.problem())), key=str)
-    return [visible[k] for k in np.random.default_rng(7).permutation(len(visible))[:20]]
+    return [visible[k] for k in np.random.default_rng(7).permutation(len(visible))[:10]]
 
 
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", range(10))
 def test_a_sample_is_named_as_itself(number):
     """A fault, given as an implementation, is diagnosed as itself or as one with the same numbers."""
     problem, fault = CASE.problem(), sample()[number]
@@ -83,13 +83,13 @@ def test_handwritten_mistakes_fail(module, bug):
     assert check(case_of(module, bug), planted(module, bug)).verdict == FAILED
 
 
-UNTUNED = [(module, bug) for module, bug in BUGS if module in HELD_OUT + LATE]
+UNTUNED = [(module, bug) for module, bug in BUGS if module in LATE]
 
 
 @pytest.mark.parametrize(("module", "bug"), UNTUNED, ids=[f"{module}-{bug}" for module, bug in UNTUNED])
 def test_what_is_said_for_certain_is_true(module, bug):
     """On code that no matcher was written for, a certain diagnosis names the wrong equation, or one with
-    the same numbers. `python tests/meta/measure.py` prints how many are named, of these and all others.
+    the same numbers. `python tests/meta/measure.py` prints how many are named, of these, of those held out and of all others.
     """
     problem, implementation = case_of(module, bug).problem(), planted(module, bug)
     expected = MODULES[module].BUGS[bug]
