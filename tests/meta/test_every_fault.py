@@ -89,7 +89,7 @@ UNTUNED = [(module, bug) for module, bug in BUGS if module in LATE]
 @pytest.mark.parametrize(("module", "bug"), UNTUNED, ids=[f"{module}-{bug}" for module, bug in UNTUNED])
 def test_what_is_said_for_certain_is_true(module, bug):
     """On code that no matcher was written for, a certain diagnosis names the wrong equation, or one with
-    the same numbers. `python tests/meta/measure.py` prints how many are named, of these, of those held out and of all others.
+    the same numbers. `python tests/meta/measure.py` prints how many are named, of these and all others.
     """
     problem, implementation = case_of(module, bug).problem(), planted(module, bug)
     expected = MODULES[module].BUGS[bug]
