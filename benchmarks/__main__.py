@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     rounds, budget, workloads, growth, grows = given.rounds, 20.0, WORKLOADS, GROWTH, GROWN
     if given.quick:
         peers = [name for name in peers if given.peers or name in QUICK]
-        rounds, budget, workloads, grows = min(rounds, 5), 0.5, WORKLOADS[:4], QUICK_GROWN
-        growth = {size: sizes[:4] for size, sizes in GROWTH.items()}
+        rounds, budget, workloads, grows = min(rounds, 4), 0.5, WORKLOADS[:4], QUICK_GROWN
+        growth = {size: sizes[:3] for size, sizes in GROWTH.items()}
 
     with closing(Worker(given.threads)) as worker:
         kernel = worker.call("kernel")

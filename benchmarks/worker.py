@@ -17,6 +17,9 @@ from benchmarks.workloads import Workload
 SAMPLE_SECONDS = 2e-3
 # Samples taken in one turn, and the seconds after which no further one is begun.
 SAMPLES, TURN_SECONDS = 5, 0.2
+# Thread pools spin for a while after their work: the pause before a turn leaves the cores to its owner.
+# Without it all of them are measured up to twice as slow.
+PAUSE_SECONDS = 0.1
 
 
 class Worker:
@@ -62,6 +65,7 @@ class Inside:
     def time(self, peer: str) -> list[float]:
         """Seconds of a pass, up to SAMPLES times."""
         step, number = self.ready[peer].step, self.number[peer]
+        time.sleep(PAUSE_SECONDS)
         end = time.perf_counter() + TURN_SECONDS
         step()  # the other processes have had the caches
         samples = [seconds(step, number)]
