@@ -1,14 +1,13 @@
 """The Keras twin: built from the spec's fields, exact in its dtype, deterministic."""
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import tf_oracle
 from reference_impl import LSTM, Dense, Flatten, Sequential
 from tapecheck import Case
 from tf_oracle.models import build, set_weights
+from tf_oracle.start import load
 
 CASE = Case("twin", Sequential([LSTM(5, return_sequences=True), Dense(2, activation="tanh")]), 3, 6, 4)
 
@@ -21,6 +20,7 @@ def run(case):
 
 def test_twin_is_a_real_keras_sequential():
     """The layers are Keras's own classes with the spec's arguments, in a keras.Sequential."""
+    keras = load().keras
     model = Sequential(
         [
             LSTM(5, activation="relu", use_bias=False, return_sequences=True),
@@ -52,6 +52,7 @@ def test_unit_forget_bias_reaches_keras():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_pass_agrees_with_calling_keras_as_a_user_would(dtype):
     """Output, loss and gradients are those of `model(x)` and a Keras loss under a tape, to the bit."""
+    tf, keras = load()
     case = Case("twin-plain", CASE.model, 3, 6, 4, dtype=dtype)
     p = case.problem()
     ours = run(case)
