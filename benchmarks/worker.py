@@ -115,7 +115,7 @@ def serve(connection: Connection, threads: int) -> None:
             return
         try:
             answer = getattr(inside, method)(*arguments)
-        except Exception as error:
+        except Exception as error:  # of a peer: told to the parent, which stops
             answer = error
         connection.send(answer)
 
