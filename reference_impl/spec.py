@@ -68,10 +68,11 @@ def spec(cls: type) -> type:
         object.__setattr__(self, "strange", strange)
 
     construct.__wrapped__ = assign  # type: ignore[attr-defined]  # inspect.signature shows the fields
-    cls.__init__ = construct  # type: ignore[misc]
+    cls.__init__ = construct  # type: ignore[misc]  # mypy refuses any method to be replaced
     return cls
 
 
+@dataclass(frozen=True, repr=False)
 class Layer:
     """One layer: its Keras arguments, its shapes, its forward pass and its backward pass.
 
@@ -82,7 +83,8 @@ class Layer:
 
     # Keras arguments that are not supported yet, with the one value that means "not used".
     NOT_YET: ClassVar[Mapping[str, object]] = {}
-    strange: dict[str, object]
+    # Arguments that were given and are no field, with their values; set by `spec`.
+    strange: ClassVar[Mapping[str, object]] = {}
 
     def __repr__(self) -> str:
         """The Python that makes this layer, defaults left out: "LSTM(8, return_sequences=True)"."""
@@ -90,18 +92,18 @@ class Layer:
             name: value for name, value in self.arguments().items() if value != self.defaults().get(name)
         }
         said = [repr(given.pop("units"))] if "units" in given else []
-        said += [f"{name}={value!r}" for name, value in (given | self.strange).items()]
+        said += [f"{name}={value!r}" for name, value in (given | dict(self.strange)).items()]
         return f"{type(self).__name__}({', '.join(said)})"
 
     @classmethod
     def defaults(cls) -> dict[str, object]:
         """Keras's default of every supported argument that has one."""
-        return {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+        return {field.name: field.default for field in fields(cls)}
 
     def problems(self) -> list[str]:
         """Everything wrong with the arguments, a sentence each; [] when the layer can be used."""
         said = []
-        known = [*(field.name for field in fields(self)), *self.NOT_YET]  # type: ignore[arg-type]
+        known = [*(field.name for field in fields(self)), *self.NOT_YET]
         for name, value in self.strange.items():
             if name not in self.NOT_YET:
                 said.append(f"has no argument `{name}`{did_you_mean(name, known)}")
@@ -115,7 +117,7 @@ class Layer:
 
     def arguments(self) -> dict[str, object]:
         """The arguments by Keras's names: `keras.layers.<type>(**layer.arguments())` is the twin."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def shape_problems(self, input_shape: Shape) -> list[str]:
         """Why the layer cannot take an input of `input_shape` (batch first); [] when it can."""

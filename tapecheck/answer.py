@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 
-from reference_impl.spec import BadInput
+import numpy as np
+
+from reference_impl.spec import Array, BadInput
 from tapecheck.case import Implementation, Problem, Result
 
 # Lines of what an implementation prints that a report shows.
@@ -49,26 +51,29 @@ def ask(implementation: Implementation, problem: Problem, time_limit: float | No
         failure = f"raised {type(error).__name__}: {said}".splitlines()[0]
         frames = its_own_frames(error)
     lines = tuple(output.getvalue().splitlines())
-    changed = tuple(name for name, array in inputs(given).items() if differs(array, inputs(problem)[name]))
-    if not failure and not isinstance(returned, Result | Mapping):
+    here = inputs(given)
+    changed = tuple(name for name, array in inputs(problem).items() if differs(array, here.get(name)))
+    result = Result({})
+    if isinstance(returned, Result):
+        result = returned
+    elif isinstance(returned, Mapping):
+        result = Result(dict(returned))
+    elif not failure:
         failure = (
             f"returned a {type(returned).__name__}, but should return a tapecheck.Result or a dict of "
             "gradients by tensor name"
         )
-    if failure:
-        return Answer(failure=failure, traceback=frames, printed=lines, changed=changed)
-    result = returned if isinstance(returned, Result) else Result(dict(returned))  # type: ignore[call-overload]
-    return Answer(result, printed=lines, changed=changed)
+    return Answer(result, failure, frames, lines, changed)
 
 
-def inputs(problem: Problem) -> Mapping[str, object]:
+def inputs(problem: Problem) -> Mapping[str, Array]:
     """Every array of the problem by name."""
     return {"x": problem.x, "y": problem.y, **problem.weights, **problem.initial_state}
 
 
-def differs(array: object, original: object) -> bool:
-    """Whether an array was written into; NaN that was put there counts."""
-    return array.tobytes() != original.tobytes()  # type: ignore[attr-defined]
+def differs(original: Array, now: object) -> bool:
+    """Whether an array was written into, replaced by another or taken away; NaN that was put there counts."""
+    return not isinstance(now, np.ndarray) or now.tobytes() != original.tobytes()
 
 
 def its_own_frames(error: Exception) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ witness: it differentiates the textbook's *forward* pass and knows nothing of an
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from flint import arb, ctx
@@ -123,7 +124,7 @@ def multiply_adds(model: Sequential, input_shape: Shape) -> int:
     )
 
 
-def run_textbook(problem: Problem, convert, book=textbook) -> textbook.Pass:  # type: ignore[no-untyped-def]
+def run_textbook(problem: Problem, convert: Callable[[Array], Array], book: Any = textbook) -> textbook.Pass:
     """The textbook's whole pass on the problem's arrays, each converted first. `book` is an edited copy."""
     return book.backpropagate(
         problem.model,

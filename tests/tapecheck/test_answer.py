@@ -75,6 +75,20 @@ def test_writing_into_inputs_is_noted():
     assert "wrote into its inputs: x, lstm/kernel" in str(report)
 
 
+def test_replacing_and_deleting_inputs_is_noted():
+    """A weight put in place of another, by something that is no array, or taken out is named too."""
+
+    def rough(problem):
+        gradients = right(problem)
+        problem.weights["lstm/kernel"] = [1.0]
+        del problem.weights["lstm/bias"]
+        return gradients
+
+    answer = ask(rough, CASE.problem())
+    assert answer.failure == ""
+    assert answer.changed == ("lstm/kernel", "lstm/bias")
+
+
 def test_time_limit_ends_an_endless_loop():
     """An implementation that never returns is stopped and said to be too slow."""
 

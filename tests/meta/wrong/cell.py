@@ -21,6 +21,16 @@ BUGS = {
 }
 
 
+def squash(v):
+    """The sigmoid."""
+    return 0.5 * (1 + np.tanh(0.5 * v))
+
+
+def slope(v):
+    """The sigmoid's derivative, by its value."""
+    return v * (1 - v)
+
+
 class Cell:
     """One time step of the layer that it belongs to."""
 
@@ -32,7 +42,6 @@ class Cell:
         U, W, b = self.layer.U, self.layer.W, self.layer.b
         H = h.shape[1]
         a = x @ W + h @ U + b
-        squash = lambda v: 0.5 * (1 + np.tanh(0.5 * v))  # noqa: E731
         self.x, self.h_in, self.c_in = x, h, c
         self.i, self.f, self.o = squash(a[:, :H]), squash(a[:, H : 2 * H]), squash(a[:, 3 * H :])
         self.g = (squash if "candidate by sigmoid" in self.layer.bug else np.tanh)(a[:, 2 * H : 3 * H])
@@ -55,7 +64,6 @@ class Cell:
             c_in = layer.cells[-1].c
         d_f = dc * c_in
         d_g = dc * me.i
-        slope = lambda v: v * (1 - v)  # noqa: E731
         sg = 0.5 * (1 + np.tanh(0.5 * me.o))
         g_slope = me.g * (1 - me.g) if "candidate by sigmoid" in bug else 1 - me.g**2
         da = np.concatenate(

@@ -31,6 +31,11 @@ BUGS = {
 }
 
 
+def split(a):
+    """The four gates' columns by letter."""
+    return dict(zip("ifgo", np.split(a, 4, axis=-1), strict=True))
+
+
 def logistic(v):
     """1 / (1 + exp(-v))."""
     return 1 / (1 + np.exp(-v))
@@ -41,7 +46,6 @@ def one(problem, k, bug):
     model, w = problem.model, problem.weights
     H = model.layers[0].units
     sequence = model.layers[0].return_sequences
-    split = lambda a: dict(zip("ifgo", np.split(a, 4, axis=-1), strict=True))  # noqa: E731
     P, R, b = split(w["lstm/kernel"]), split(w["lstm/recurrent_kernel"]), split(w["lstm/bias"])
     V, v = w["dense/kernel"], w["dense/bias"]
     x = problem.x[k]
