@@ -11,9 +11,8 @@ from functools import partial
 import numpy as np
 
 from reference_impl import LSTM, Dense, Sequential
-from tapecheck import program
 from tapecheck.case import Case, Result
-from tapecheck.faults import BROKEN, Fault, faults
+from tapecheck.faults import BROKEN, Fault, faults, program
 from tapecheck.fit import ROUNDING, Seen
 from tapecheck.text import table
 

@@ -14,10 +14,10 @@ import numpy as np
 from reference_impl import LSTM
 from reference_impl.activations import activation
 from reference_impl.spec import Array, Arrays
-from tapecheck import program
 from tapecheck.answer import ask
 from tapecheck.case import Implementation, Problem
 from tapecheck.exact import run_textbook
+from tapecheck.faults import program
 from tapecheck.transparent import gatewise, read, transparent
 
 # An equation holds where both sides agree to this share of their scale: readings lose some digits.

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from reference_impl import LSTM, Dense, Sequential
-from tapecheck import CATALOGUE, Case, Result, program
+from tapecheck import CATALOGUE, Case, Result
 from tapecheck.diagnose import diagnose
 from tapecheck.exact import run_textbook
-from tapecheck.faults import faults, slope, times
+from tapecheck.faults import faults, program, slope, times
 from tapecheck.residuals import residuals
 
 CASE = Case(

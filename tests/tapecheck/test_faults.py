@@ -9,10 +9,10 @@ import pytest
 
 import reference_impl
 from reference_impl import LSTM, Dense, Flatten, Sequential
-from tapecheck import Case, Result, program
+from tapecheck import Case, Result
 from tapecheck.adequacy import sees
 from tapecheck.exact import run_textbook
-from tapecheck.faults import WHY, Fault, clipped_by_norm, clipped_by_value, faults, slope, times
+from tapecheck.faults import WHY, Fault, clipped_by_norm, clipped_by_value, faults, program, slope, times
 
 SEQUENCES = Case(
     "faults-sequences",

@@ -1,0 +1,24 @@
+"""Faults: every single edit of the textbook's equations, and the conventions that scale or reorder results.
+
+A fault is an implementation: call it with a Problem and it answers what a person who made that mistake
+would get. The edits are made from the source of `reference_impl/textbook`, so a fault names the
+equation, what was computed instead, and the line where the right one stands.
+"""
+
+from tapecheck.faults.conventions import clipped_by_norm, clipped_by_value, times
+from tapecheck.faults.equations import equation_of
+from tapecheck.faults.every import faults
+from tapecheck.faults.fault import BROKEN, RANK, WHY, Fault, slope
+
+__all__ = [
+    "BROKEN",
+    "RANK",
+    "WHY",
+    "Fault",
+    "clipped_by_norm",
+    "clipped_by_value",
+    "equation_of",
+    "faults",
+    "slope",
+    "times",
+]

@@ -1,0 +1,332 @@
+"""Every single edit of the textbook's equations, made from their source."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from reference_impl.activations import activation
+from reference_impl.losses import LOSSES
+from tapecheck.faults import program
+from tapecheck.faults.edits import (
+    GATES,
+    OFF_BY_ONE,
+    SHIFT_WORDS,
+    SHIFTS,
+    STALE,
+    Edit,
+    derivative_edits,
+    edits,
+    exchange_names,
+    expression,
+    inlined,
+    inlined_calls,
+    names_in,
+)
+from tapecheck.faults.fault import Fault
+from tapecheck.faults.program import Assignment, compiled_assignment, compiled_lines
+from tapecheck.faults.specials import UNPACKED, specials
+
+# What the left-hand sides of the textbook are called in a diagnosis, where that is something else.
+FORWARD_QUANTITIES = {
+    "x_t, h_prev, c_prev": "z",
+    "h, c": "h",
+    "z_i, z_f, z_g, z_o": "z",
+    "phi_c": "h",
+    "b": "z",
+}
+BACKWARD_QUANTITIES = {"dx_t": "dx", UNPACKED: "cache"}
+# Lines that name things and compute nothing.
+NOT_EQUATIONS = {"sigma", "phi", "d_sigma", "d_phi", "T", "W_x, W_h", "W_y", "b_y", "W_y, x, y", "output"}
+NOT_EQUATIONS |= {"steps", "d_steps", "gradients", "dW_x, dW_h, db", "dy", "x_rows", "d_rows"}
+
+
+@cache
+def equations(
+    sigma: str | None, phi: str | None, top: str | None, loss: str | None, fused: bool
+) -> tuple[Fault, ...]:
+    """The edits of the equations, for a model with these activations and this loss."""
+    writer = Writer(sigma, phi, top, fused)
+    found: list[Fault] = []
+    for each in (program.LSTM_FORWARD, program.DENSE_FORWARD):
+        for line in each.assignments:
+            if line.target not in NOT_EQUATIONS and "steps" not in names_in(line.value):
+                found += writer.edited(line, FORWARD_QUANTITIES.get(line.target, line.target), "forward")
+    for each in (program.LSTM_BACKWARD, program.DENSE_BACKWARD):
+        for line in each.assignments:
+            if line.target not in NOT_EQUATIONS:
+                found += writer.edited(line, BACKWARD_QUANTITIES.get(line.target, line.target), "backward")
+    found += writer.whole_activation_edits()
+    found += writer.accumulator_edits()
+    if not fused:
+        found += writer.loss_edits(loss)
+    found += [writer.written(*special) for special in specials()]
+    unlike = {(fault.location, fault.wrong): fault for fault in reversed(found)}
+    return tuple(reversed(unlike.values()))
+
+
+class Writer:
+    """Makes faults of edits, and writes their equations for a person: with the derivatives written out
+    for the activations of the model at hand.
+    """
+
+    def __init__(self, sigma: str | None, phi: str | None, top: str | None, fused: bool):
+        self.fused = fused
+        self.derivatives = {
+            "d_sigma": activation(sigma).backward,
+            "d_phi": activation(phi).backward,
+            "activation(layer.activation).backward": activation(top).backward,
+        }
+        self.names = {"sigma": sigma or "linear", "phi": phi or "linear"}
+        self.written_out = {
+            name: function for name, function in self.derivatives.items() if name in ("d_sigma", "d_phi")
+        }
+
+    def edited(self, line: Assignment, quantity: str, phase: str) -> Iterator[Fault]:
+        """All single edits of a line."""
+        forward = phase == "forward"
+        if isinstance(line.value, ast.IfExp):  # dlogits = dy if from_logits else dy * (1 - y * y)
+            if self.fused:
+                twice = Edit(line.value.orelse, "factor counted twice")
+                note = "the loss's gradient of the logits has passed the activation already"
+                yield self.fault([(line._replace(value=line.value.body), twice)], quantity, phase, note)
+            line = line._replace(value=line.value.body if self.fused else line.value.orelse)
+        if is_start(line):
+            return
+        for edit in edits(line.value, line.target, forward):
+            if line.target != UNPACKED or edit.kind in (STALE, OFF_BY_ONE):
+                yield self.fault([(line, edit)], quantity, phase)
+        if not forward:
+            for _, edit in derivative_edits(line.value, self.written_out):
+                yield self.fault([(line, edit)], quantity, phase)
+
+    def fault(
+        self, edited: list[tuple[Assignment, Edit]], quantity: str, phase: str, note: str = ""
+    ) -> Fault:
+        """The fault of one edit, or of the same edit on several lines."""
+        line, edit = edited[0]
+        wrong = "; ".join(self.equation(each.target, change.wrong) for each, change in edited)
+        right = "; ".join(self.equation(each.target, each.value) for each, _ in edited)
+        kind = "a different forward" if phase == "forward" else kind_of(line, edit)
+        return Fault(
+            quantity,
+            kind,
+            right,
+            wrong,
+            location_of(line),
+            phase,
+            note or said_of_shift(edit.wrong),
+            {
+                each.key: compiled_assignment(each.target, resolved(change.wrong, phase == "forward"))
+                for each, change in edited
+            },
+        )
+
+    def equation(self, target: str, value: ast.expr) -> str:
+        """The equation as text."""
+        value = inlined_calls(value, self.derivatives)
+        match value:
+            case ast.BinOp(ast.Constant(0), ast.Mult(), _):
+                return f"{target} = 0"
+        text = f"{target} = {ast.unparse(value)}"
+        for short, long in self.names.items():
+            text = re.sub(rf"\b{short}\(", f"{long}(", text)
+        return text.replace("_untransposed", "").replace("_reshaped", ".reshape(W.T.shape)")
+
+    def whole_activation_edits(self) -> Iterator[Fault]:
+        """The same edit of an activation's derivative at all its uses: a wrong helper function."""
+        lines = [line for line in program.LSTM_BACKWARD.assignments if line.target[:2] in ("dz", "dc")]
+        for group in (("dz_i", "dz_f", "dz_o"), ("dz_i", "dz_f", "dz_g", "dz_o"), ("dc", "dz_g")):
+            mine = [line for line in lines if line.target in group]
+            mine.sort(key=lambda line: group.index(line.target))
+            table: dict[str, list[tuple[Assignment, Edit]]] = {}
+            for line in mine:
+                own = [edit for edit in edits(line.value, line.target, False) if edit.label]
+                for edit in [*own, *(edit for _, edit in derivative_edits(line.value, self.written_out))]:
+                    label = edit.label if len(group) < 4 else re.sub("d_sigma|d_phi", "d", edit.label)
+                    table.setdefault(label, []).append((line, edit))
+            for edited in table.values():
+                if len(edited) == len(group):
+                    yield self.fault(edited, edited[0][0].target, "backward")
+
+    def accumulator_edits(self) -> Iterator[Fault]:
+        """The same edit of the three sums of the loop; and sums that start at something else."""
+        lines = [line for line in program.LSTM_BACKWARD.assignments if line.target in ("dW_x", "dW_h", "db")]
+        for wrong, kind, note in (
+            ("{term}", "overwrite instead of accumulate", ""),
+            ("{target} + ({term}) * (t > 0)", "samples left out", "the first step is left out"),
+            ("{target} + ({term}) * (t < T - 1)", "samples left out", "the last step is left out"),
+            ("{target} + {last}", "samples left out", "only the last sample of the batch counts"),
+        ):
+            changed = []
+            for line in lines:
+                assert isinstance(line.value, ast.BinOp)
+                term = ast.unparse(line.value.right)
+                last = re.sub(r"\b(x_t|h_prev)\b", r"\1[-1:]", re.sub(r"\bdz\b", "dz[-1:]", term))
+                text = wrong.format(target=line.target, term=term, last=last)
+                changed.append((line, Edit(expression(text), kind)))
+            yield self.fault(changed, "dW_x", "backward", note)
+            for each in changed:
+                yield self.fault([each], each[0].target, "backward", note)
+        for line in program.LSTM_BACKWARD.assignments:
+            if is_start(line):
+                of = ast.unparse(line.value).removeprefix("0 * ")
+                for wrong in (of, f"1 + 0 * {of}"):
+                    edit = Edit(expression(wrong), "wrong initial value")
+                    yield self.fault([(line, edit)], line.target, "backward", "before the loop")
+        start = find(program.LSTM_BACKWARD, "dW_x, dW_h, db")
+        for target, of in (("dW_x", "W_x"), ("dW_h", "W_h"), ("db", "W_h[0]")):
+            for wrong in (of, f"1 + 0 * {of}"):
+                text = ast.unparse(start.value).strip("()").replace(f"0 * {of}", wrong, 1)
+                yield Fault(
+                    target,
+                    "wrong initial value",
+                    f"{target} = 0 before the loop",
+                    f"{target} = {wrong} before the loop",
+                    location_of(start),
+                    code={start.key: compiled_lines(f"{start.target} = {text}")},
+                )
+
+    def loss_edits(self, loss: str | None) -> Iterator[Fault]:
+        """Edits of the loss's own derivative."""
+        line = next(
+            each for each in program.BACKPROPAGATE.assignments if each.target == "dy"
+        )  # not the loop's
+        backward = LOSSES[loss].backward
+        body = inlined(backward, [expression("y_true"), expression("y_pred")])
+        if body is None or loss is None:
+            return
+        here = {"y_true": expression("y"), "y_pred": expression("output")}
+        for edit in edits(body, "dy", True):
+            yield Fault(
+                "dy",
+                "normalisation" if edit.kind in ("factor dropped", "path counted twice") else edit.kind,
+                f"dy = {ast.unparse(body)}",
+                f"dy = {ast.unparse(edit.wrong)}",
+                f"losses.py:{backward.__code__.co_firstlineno + 1}",
+                code={line.key: compiled_assignment("dy", exchange_names(edit.wrong, here))},
+            )
+
+    def written(
+        self, quantity: str, kind: str, right: str, wrong: str, note: str, lines: Mapping[str, str]
+    ) -> Fault:
+        """A fault written by hand: `lines` are source by the target that they stand in for."""
+        places = {target: find(each, target) for target in lines for each in BACKWARDS if has(each, target)}
+        return Fault(
+            quantity,
+            kind,
+            right,
+            wrong,
+            location_of(next(iter(places.values()))),
+            note=note,
+            code={places[target].key: compiled_lines(source) for target, source in lines.items()},
+        )
+
+
+# ---- from lines to faults and from names to source
+
+BACKWARDS = (program.LSTM_BACKWARD, program.DENSE_BACKWARD)
+
+
+def find(where: program.Program, target: str) -> Assignment:
+    """The last line that assigns `target`: that of the loop where one comes before it too."""
+    return [line for line in where.assignments if line.target == target][-1]
+
+
+def has(where: program.Program, target: str) -> bool:
+    """Whether a line assigns `target`."""
+    return any(line.target == target for line in where.assignments)
+
+
+def location_of(line: Assignment) -> str:
+    """ "textbook/lstm.py:88"."""
+    module, number = line.key
+    return f"{'/'.join(module.split('.')[1:])}.py:{number}"
+
+
+def is_start(line: Assignment) -> bool:
+    """Whether the line gives what the loop carries its first value."""
+    return any(
+        line.target == other.target and line.key < other.key for other in program.LSTM_BACKWARD.assignments
+    ) and line.target in ("dh_next", "dc_next")
+
+
+def kind_of(line: Assignment, edit: Edit) -> str:
+    """The kind of an edit on this line, by the name that people know it by."""
+    match line.target, edit.kind, ast.unparse(edit.wrong):
+        case "dh_next", "zeroed", _:
+            return "recurrence not carried"
+        case "dh", "term dropped", "dh_above":
+            return "recurrence not carried"
+        case "dc_next", "zeroed", _:
+            return "cell carry missing"
+        case "dc", "term dropped", text if "dc_next" not in text:
+            return "cell carry missing"
+    return edit.kind
+
+
+def said_of_shift(wrong: ast.expr) -> str:
+    """What a name such as "f_next" means, where the edited equation has one."""
+    for name in names_in(wrong):
+        shifted = re.fullmatch(r"(x_t|h_prev|c_prev|phi_c|[ifgoch])(_[a-z_]+)", name)
+        if shifted and shifted[2] in SHIFT_WORDS:
+            return f"{name} is {shifted[1]} {SHIFT_WORDS[shifted[2]]}"
+        gates = re.fullmatch(r"(dz|W_x|W_h)_([ifgo])_from_([ifgo])", name)
+        if gates:
+            return f"{name} is {gates[1]} with the block of gate {gates[3]} in place of {gates[2]}'s"
+        gates = re.fullmatch(r"(dz|W_x|W_h)_(only|without)_([ifgo])", name)
+        if gates and gates[1] == "dz":
+            return (
+                f"{name} is dz with {'nothing but' if gates[2] == 'only' else 'no'} block of gate {gates[3]}"
+            )
+        if gates:
+            return f"{name} has the block of gate {gates[3]} for every gate"
+    return ""
+
+
+def resolved(wrong: ast.expr, forward: bool) -> ast.expr:
+    """The edited expression with the names that only it knows exchanged for what they mean."""
+    sources = {name: source_of(name, forward) for name in names_in(wrong)}
+    return exchange_names(wrong, {name: expression(text) for name, text in sources.items() if text})
+
+
+def source_of(name: str, forward: bool) -> str:
+    """What a name such as "f_next" or "dz_f_from_i" means, as source; "" for an ordinary name."""
+    for suffix, source in SHIFTS.items():
+        of = name.removesuffix(suffix)
+        if of != name and of in ("x_t", "h_prev", "c_prev", "phi_c", *GATES, "c", "h"):
+            return source.format(of)
+    if name in ("sigma", "phi"):
+        return f"activation(layer.{'recurrent_' if name == 'sigma' else ''}activation).value"
+    if name == "T" and forward:
+        return "x.shape[1]"
+    if re.fullmatch("z_[ifgo]", name) and not forward:
+        place_of_gate = GATES.index(name[-1])
+        return f"np.split(x_t @ W_x + h_prev @ W_h + weights.get('bias', 0), 4, axis=1)[{place_of_gate}]"
+    match = re.fullmatch(r"(W_[xhy])_(untransposed|reshaped)", name)
+    if match:
+        W, what = match.groups()
+        by_gate = f"np.concatenate(np.split({W}, 4, axis=1))" if W != "W_y" else W
+        return by_gate if what == "untransposed" else f"{W}.reshape({W}.T.shape)"
+    match = re.fullmatch(r"(dz|W_x|W_h)_(?:(only|without)_([ifgo])|([ifgo])_from_([ifgo]))", name)
+    if not match:
+        return ""
+    of, how, gate, place, other = match.groups()
+    blocks = {k: f"dz_{k}" if of == "dz" else f"np.split({of}, 4, axis=1)[{n}]" for n, k in enumerate(GATES)}
+    if place:
+        used = blocks | {place: blocks[other]}
+    elif of != "dz":
+        used = dict.fromkeys(GATES, blocks[gate])
+    else:
+        used = {k: block if (k == gate) == (how == "only") else f"0 * {block}" for k, block in blocks.items()}
+    return f"np.concatenate([{', '.join(used.values())}], axis=1)"
+
+
+def equation_of(quantity: str) -> tuple[str, str]:
+    """The textbook's equation for a quantity, and where it stands."""
+    target = {"dx": "dx_t"}.get(quantity, quantity)
+    for each in BACKWARDS[::-1] if quantity == "dh_above" else BACKWARDS:
+        if has(each, target):
+            line = find(each, target)
+            return f"{target} = {ast.unparse(line.value)}", location_of(line)
+    return "", ""

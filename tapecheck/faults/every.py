@@ -1,0 +1,18 @@
+"""Every fault of a model."""
+
+from reference_impl import LSTM, Dense
+from tapecheck.case import Problem
+from tapecheck.faults.conventions import conventions
+from tapecheck.faults.equations import equations
+from tapecheck.faults.fault import Fault
+
+
+def faults(problem: Problem) -> tuple[Fault, ...]:
+    """Every fault that the model and loss of a problem can have."""
+    head = problem.model.layers[-1]
+    lstms = [layer for layer in problem.model.layers if isinstance(layer, LSTM)]
+    sigma = {layer.recurrent_activation for layer in lstms}
+    phi = {layer.activation for layer in lstms}
+    top = head.activation if isinstance(head, Dense) else None
+    fused = problem.model.loss_of_logits(problem.loss) is not None
+    return equations(min(sigma, key=str), min(phi, key=str), top, problem.loss, fused) + conventions()
