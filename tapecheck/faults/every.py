@@ -11,8 +11,9 @@ def faults(problem: Problem) -> tuple[Fault, ...]:
     """Every fault that the model and loss of a problem can have."""
     head = problem.model.layers[-1]
     lstms = [layer for layer in problem.model.layers if isinstance(layer, LSTM)]
-    sigma = {layer.recurrent_activation for layer in lstms}
-    phi = {layer.activation for layer in lstms}
+    # without an LSTM its equations are Keras's default ones, and no edit of them changes anything
+    sigma = min((layer.recurrent_activation for layer in lstms), key=str, default="sigmoid")
+    phi = min((layer.activation for layer in lstms), key=str, default="tanh")
     top = head.activation if isinstance(head, Dense) else None
     fused = problem.model.loss_of_logits(problem.loss) is not None
-    return equations(min(sigma, key=str), min(phi, key=str), top, problem.loss, fused) + conventions()
+    return equations(sigma, phi, top, problem.loss, fused) + conventions()

@@ -20,13 +20,12 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
         *("dh_next", "recurrence not carried", carried, "dh_next = 0; dc_next = 0", "neither is carried"),
         {target: f"{target} = 0 * ({value})" for target, value in carries.items()},
     )
-    for target, value in {**carries, "dx_t": "", "dh": "dh_above + dh_next"}.items():
-        if value:
-            yield (
-                *(target, "path counted twice", f"{target} = {value}", f"{target} += {value}"),
-                "it is replaced at every step, not summed up",
-                {target: f"{target} = {value} + (steps[-1]['h'] * 0 if t == T - 1 else {target})"},
-            )
+    for target, value in {**carries, "dh": "dh_above + dh_next"}.items():
+        yield (
+            *(target, "path counted twice", f"{target} = {value}", f"{target} += {value}"),
+            "it is replaced at every step, not summed up",
+            {target: f"{target} = {value} + (steps[-1]['h'] * 0 if t == T - 1 else {target})"},
+        )
     for k in range(1, 7):
         for when, said in ((f"t > T - {k}", f"after {k} steps"), (f"(T - t) % {k}", f"every {k} steps")):
             if k > 1 or "after" in said:

@@ -1,8 +1,9 @@
 """A failed check is investigated: what was found is on the report, and nothing is on a passed one."""
 
 import numpy as np
+import pytest
 
-from reference_impl import LSTM, Dense, Sequential
+from reference_impl import LSTM, Dense, Flatten, Sequential
 from tapecheck import Case, Result, check
 from tapecheck.exact import run_textbook
 from tapecheck.faults import faults
@@ -63,6 +64,26 @@ def test_passing_checks_are_not_investigated():
     report = check(CASE, counted)
     assert (report.passed, report.diagnoses, report.first_divergence) == (True, (), None)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(3, activation="tanh")],
+        [Flatten(), Dense(3)],
+        [Dense(4, activation="tanh"), LSTM(3)],
+        [LSTM(3)],
+        [LSTM(3, return_sequences=True), Flatten()],
+        [LSTM(3, return_sequences=True), LSTM(2), Dense(2), Dense(3)],
+    ],
+    ids=repr,
+)
+def test_every_kind_of_stack_is_investigated(layers):
+    """Without an LSTM, without a head, with either twice: a common factor is named as what it is."""
+    case = Case("investigate-stack", Sequential(layers))
+    report = check(case, lambda p: {name: 2 * g for name, g in p.reference.gradients.items()})
+    assert str(report).startswith("gradient mismatch: all gradients times 2; ")
+    assert report.diagnoses[0].quantity == "scale"
 
 
 def test_arrays_that_are_no_gradients_are_not_investigated():

@@ -6,8 +6,8 @@ import pytest
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import Case, Result, check
 from tapecheck.catalogue import CATALOGUE
-from tapecheck.report import outvoted_of_three
 from tapecheck.text import figure, table
+from tapecheck.witnesses import outvoted_of_three
 
 CASE = Case("report", Sequential([LSTM(4, return_sequences=True), Dense(2)]), 3, 6, 5)
 
