@@ -4,6 +4,6 @@ from reference_impl.dense import Dense
 from reference_impl.flatten import Flatten
 from reference_impl.lstm import GATES, LSTM
 from reference_impl.sequential import Sequential
-from reference_impl.spec import BadInput
+from reference_impl.spec import BadInput, Named
 
-__all__ = ["GATES", "LSTM", "BadInput", "Dense", "Flatten", "Sequential"]
+__all__ = ["GATES", "LSTM", "BadInput", "Dense", "Flatten", "Named", "Sequential"]

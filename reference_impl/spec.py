@@ -10,8 +10,9 @@ before the first number is computed.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, dataclass_transform
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -53,6 +54,68 @@ def one_of(name: str, value: object, known: Iterable[str]) -> list[str]:
 def boolean(name: str, value: object) -> list[str]:
     """The problem with `value` as a switch, as a list of no or one sentence."""
     return [] if isinstance(value, bool) else [f"`{name}` = {value!r}, but should be True or False"]
+
+
+# ---- tables: activations, losses, regularizers, constraints, optimizers, each by Keras's name
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Named:
+    """A name of a table with arguments of its own: `Named("leaky_relu", negative_slope=0.1)`.
+
+    Wherever a plain name is taken, so is this. Argument names and defaults are Keras's.
+    """
+
+    name: str
+    given: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, **arguments: Any):
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "given", tuple(sorted(arguments.items())))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.given)
+
+    def __repr__(self) -> str:
+        return f"Named({', '.join([repr(self.name), *(f'{name}={value!r}' for name, value in self.given)])})"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a table. Its functions take the arguments in `defaults`, if any, by keyword."""
+
+    defaults: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+
+    def using(self, arguments: Mapping[str, Any]) -> Self:
+        """The entry with its functions bound to the arguments, Keras's defaults where one is left out."""
+        bound = {**self.defaults, **arguments}
+        members = {field.name: getattr(self, field.name) for field in fields(self)}
+        functions: dict[str, Any] = {name: partial(f, **bound) for name, f in members.items() if callable(f)}
+        return replace(self, **functions) if bound else self
+
+
+E = TypeVar("E", bound=Entry)
+
+
+def look_up(table: Mapping[Any, E], value: str | Named | None) -> E:
+    """The entry that a name, or a name with arguments, stands for."""
+    if isinstance(value, Named):
+        return table[value.name].using(value.arguments)
+    return table[value].using({})
+
+
+def not_in_table(argument: str, value: object, table: Mapping[Any, Entry]) -> list[str]:
+    """The problems with `value` as a name of the `table`, with or without arguments, a sentence each."""
+    if not isinstance(value, Named):
+        return one_of(argument, value, [name for name in table if name is not None])
+    said = one_of(argument, value.name, [name for name in table if name is not None])
+    known = {} if said else table[value.name].defaults
+    return said or [
+        f"`{argument}` = {value!r}, but {value.name} has no argument {name!r}{did_you_mean(name, known)}"
+        for name in value.arguments
+        if name not in known
+    ]
 
 
 @dataclass_transform(frozen_default=True)
