@@ -7,6 +7,7 @@ them alike; what is compared is the ratio of medians. Before anything is timed, 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from benchmarks.workloads import GROWTH, WORKLOADS
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Those that are grown; the others take too long. With --quick, what compiles for long is left out.
-GROWN = ("NumPy", "PyTorch", "JAX jit", "tf.function")
+GROWN: Sequence[str] = ("NumPy", "PyTorch", "JAX jit", "tf.function")
 QUICK = ("NumPy", "PyTorch", "JAX jit", "tf.function")
 QUICK_GROWN = ("NumPy", "PyTorch")
 

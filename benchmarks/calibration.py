@@ -17,6 +17,7 @@ import numpy as np
 
 import tf_oracle
 from reference_impl import LSTM, Dense, Sequential
+from reference_impl.spec import Array
 from tapecheck.case import Case, Problem
 from tapecheck.compare import FACTOR, FLOOR, MEANINGLESS, errors
 from tapecheck.exact import NotEnclosed, exact, named, run_textbook
@@ -101,19 +102,17 @@ def summarize(rows: list[Row]) -> str:
             ]
         )
     header = ["dtype", "weights x", "tensors", "fast", "textbook", "TF", "fast max", "textbook max", "TF max"]
-    ratios = [
-        [words, *spectrum([a(row) / max(b(row), FLOOR) for row in rows])]
-        for words, a, b in (
-            ("fast / TensorFlow", lambda r: r.fast, lambda r: r.tensorflow),
-            ("textbook / TensorFlow", lambda r: r.textbook, lambda r: r.tensorflow),
-            (
-                "fast / larger of TensorFlow and textbook",
-                lambda r: r.fast,
-                lambda r: max(r.tensorflow, r.textbook),
-            ),
-            ("TensorFlow / textbook", lambda r: r.tensorflow, lambda r: r.textbook),
-        )
+    sides: list[tuple[str, list[float], list[float]]] = [
+        ("fast / TensorFlow", [row.fast for row in rows], [row.tensorflow for row in rows]),
+        ("textbook / TensorFlow", [row.textbook for row in rows], [row.tensorflow for row in rows]),
+        (
+            "fast / larger of TensorFlow and textbook",
+            [row.fast for row in rows],
+            [max(row.tensorflow, row.textbook) for row in rows],
+        ),
+        ("TensorFlow / textbook", [row.tensorflow for row in rows], [row.textbook for row in rows]),
     ]
+    ratios = [[words, *spectrum(np.array(a) / np.maximum(b, FLOOR))] for words, a, b in sides]
     meaningless = sum(
         FACTOR * max(row.tensorflow, row.textbook, FLOOR) * np.finfo(row.dtype).eps > MEANINGLESS
         for row in rows
@@ -133,9 +132,9 @@ def summarize(rows: list[Row]) -> str:
     )
 
 
-def spectrum(ratios: list[float]) -> list[str]:
+def spectrum(ratios: Array) -> list[str]:
     """Median, upper quantiles and maximum."""
-    return [f"{value:.2f}" for value in (*np.quantile(ratios, [0.5, 0.99, 0.999]), max(ratios))]
+    return [f"{value:.2f}" for value in np.quantile(ratios, [0.5, 0.99, 0.999, 1])]
 
 
 def main() -> int:

@@ -149,9 +149,9 @@ PEERS = {
     "NumPy": Peer("numpy", numpy),
     "PyTorch": Peer("torch", pytorch),
     "JAX jit": Peer("jax", jax),
-    "tf.function": Peer("tensorflow", lambda *given: tensorflow(*given, how="graph")),
-    "TF XLA": Peer("tensorflow", lambda *given: tensorflow(*given, how="xla")),
-    "TF eager": Peer("tensorflow", lambda *given: tensorflow(*given, how="eager")),
+    "tf.function": Peer("tensorflow", lambda workload, threads: tensorflow(workload, threads, "graph")),
+    "TF XLA": Peer("tensorflow", lambda workload, threads: tensorflow(workload, threads, "xla")),
+    "TF eager": Peer("tensorflow", lambda workload, threads: tensorflow(workload, threads, "eager")),
     "autograd": Peer("autograd", autograd),
 }
 

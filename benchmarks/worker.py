@@ -123,8 +123,8 @@ def serve(connection: Connection, threads: int) -> None:
 @contextmanager
 def environment(threads: int) -> Iterator[None]:
     """The variables by which the libraries take their number of threads, for processes started inside."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    names += ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+    names += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
     given = {name: os.environ.get(name) for name in (*names, "TF_ENABLE_ONEDNN_OPTS")}
     os.environ |= dict.fromkeys(names, str(threads)) | {"TF_ENABLE_ONEDNN_OPTS": "1"}  # TensorFlow's default
     try:
