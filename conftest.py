@@ -37,9 +37,7 @@ class Sides(NamedTuple):
 def sides_of(case: Case) -> Sides:
     """Run once in a process, however many tests look at it."""
     problem = case.problem()
-    oracle = tf_oracle.run(
-        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-    )
+    oracle = tf_oracle.run(problem.model, problem, problem.loss)
     return Sides(problem, oracle, exact(problem))
 
 

@@ -74,9 +74,7 @@ def measured(number: int, dtype: str) -> Iterator[Row]:
         true = exact(problem).tensors
     except NotEnclosed:
         return
-    oracle = tf_oracle.run(
-        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-    )
+    oracle = tf_oracle.run(problem.model, problem, problem.loss)
     book = named(run_textbook(problem, np.asarray))[0]
     for name in problem.tensors:
         sides = (problem.reference.gradients[name], book[name], oracle.gradients[name])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reference_impl.dense import Dense
+from reference_impl.inputs import Inputs
 from reference_impl.losses import FROM_LOGITS, LOSSES, WRONG_LOGITS, Loss
 from reference_impl.spec import Array, Arrays, BadInput, Layer, Shape, did_you_mean, one_of
 
@@ -170,29 +171,21 @@ class Sequential:
 
         Raises BadInput with everything that is wrong with the model or the arrays.
         """
-        _, value, gradients = self.run(weights, x, y, loss=loss, initial_state=initial_state)
+        _, value, gradients = self.run(Inputs(x, y, weights, dict(initial_state or {})), loss)
         return value, gradients
 
-    def run(
-        self,
-        weights: Arrays,
-        x: Array,
-        y: Array,
-        *,
-        loss: str | None = "mean_squared_error",
-        initial_state: Mapping[str, Array] | None = None,
-    ) -> tuple[Array, float, Arrays]:
+    def run(self, inputs: Inputs, loss: str | None) -> tuple[Array, float, Arrays]:
         """As `loss_and_gradients`, with the output of the forward pass first."""
-        states = dict(initial_state or {})
         said = self.loss_problems(loss)
         if said:
             raise BadInput("this loss", said)
-        self._check(weights, x, states, {"y": y})
+        y, weights = inputs.y, inputs.weights
+        self._check(weights, inputs.x, inputs.initial_state, {"y": y})
         wrong_target = LOSSES[loss].targets.problem(y)
         if wrong_target:
             raise BadInput("these targets", [f"`y` for {loss} {wrong_target}"])
 
-        output, caches = self.forward(weights, x, states)
+        output, caches = self.forward(weights, inputs.x, inputs.initial_state)
         of_logits = self.loss_of_logits(loss)
         if of_logits is None:
             dy = LOSSES[loss].backward(y, output)

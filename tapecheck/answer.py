@@ -68,7 +68,7 @@ def ask(implementation: Implementation, problem: Problem, time_limit: float | No
 
 def inputs(problem: Problem) -> Mapping[str, Array]:
     """Every array of the problem by name."""
-    return {"x": problem.x, "y": problem.y, **problem.weights, **problem.initial_state}
+    return {"y": problem.y, **problem.tensors}
 
 
 def differs(original: Array, now: object) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl import Sequential
+from reference_impl import Inputs, Sequential
 from reference_impl.losses import LOSSES
 from reference_impl.sequential import DTYPES
-from reference_impl.spec import Array, Arrays, BadInput, Shape, one_of, positive_int
+from reference_impl.spec import Array, BadInput, Shape, one_of, positive_int
 
 INITIAL_STATES = ("zeros", "random")
 
@@ -111,18 +111,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """The arrays of a case, all of its dtype.
+class Problem(Inputs):
+    """The arrays of a case, all of its dtype; see `reference_impl.Inputs` for each."""
 
-    `x` (B, T, D); `y` of the output's shape, which with `loss=None` is the gradient of the output
-    itself; `weights` by tensor name; `initial_state` by tensor name, (B, H) each.
-    """
-
-    case: Case
-    x: Array
-    y: Array
-    weights: Arrays
-    initial_state: Arrays = field(default_factory=dict)
+    case: Case = field(kw_only=True)
 
     @property
     def model(self) -> Sequential:
@@ -136,28 +128,16 @@ class Problem:
     def dtype(self) -> np.dtype:
         return self.x.dtype
 
-    @property
-    def tensors(self) -> list[str]:
-        """The gradient tensors in the order of every report: weights, `x`, initial states."""
-        return [*self.weights, "x", *self.initial_state]
-
     @cached_property
     def reference(self) -> "Result":
         """The shipped implementation's answer."""
-        output, loss, gradients = self.model.run(
-            self.weights, self.x, self.y, loss=self.loss, initial_state=self.initial_state
-        )
+        output, loss, gradients = self.model.run(self, self.loss)
         return Result(gradients, output, loss)
 
     def copy(self) -> "Problem":
         """The same problem in arrays of its own, for code that may write into them."""
-        return replace(
-            self,
-            x=self.x.copy(),
-            y=self.y.copy(),
-            weights={name: array.copy() for name, array in self.weights.items()},
-            initial_state={name: array.copy() for name, array in self.initial_state.items()},
-        )
+        own = self.map(np.copy)
+        return own if self.mask is None else replace(own, mask=self.mask.copy())
 
 
 @dataclass(frozen=True)

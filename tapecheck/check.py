@@ -33,9 +33,7 @@ def check(
     problem = case.problem() if isinstance(case, Case) else case
     answer = ask(implementation, problem, time_limit) if implementation else Answer(problem.reference)
     result = answer.result
-    oracle = tf_oracle.run(
-        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-    )
+    oracle = tf_oracle.run(problem.model, problem, problem.loss)
     truth: Exact | None = None
     unknown = ""
     try:

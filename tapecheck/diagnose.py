@@ -109,8 +109,7 @@ def observe(implementation: Implementation, problem: Problem, result: Result) ->
 
 def usable(problem: Problem, result: Result, expected: Set[str]) -> bool:
     """Whether the answer holds the tensors that it held for the problem that was checked."""
-    inputs = {"x": problem.x, **problem.weights, **problem.initial_state}
-    return all(np.shape(result.gradients.get(name, 0)) == inputs[name].shape for name in expected)
+    return all(np.shape(result.gradients.get(name, 0)) == problem.tensors[name].shape for name in expected)
 
 
 # ---- all faults against all answers

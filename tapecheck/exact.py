@@ -87,17 +87,9 @@ def complex_step(problem: Problem, name: str, index: tuple[int, ...], step: floa
 
     Source: Squire and Trapp, SIAM Review 40 (1998).
     """
-    inputs = {"x": problem.x, **problem.weights, **problem.initial_state}
-    moved = {key: array.astype(np.complex128) for key, array in inputs.items()}
-    moved[name][index] += step * 1j
-    _, loss, _ = textbook.forward(
-        problem.model,
-        {key: moved[key] for key in problem.weights},
-        moved["x"],
-        problem.y.astype(np.complex128),
-        problem.loss,
-        {key: moved[key] for key in problem.initial_state},
-    )
+    moved = problem.map(lambda array: array.astype(np.complex128))
+    moved.tensors[name][index] += step * 1j
+    _, loss, _ = textbook.forward(problem.model, moved, problem.loss)
     return float(loss.imag / step)
 
 
@@ -126,14 +118,7 @@ def multiply_adds(model: Sequential, input_shape: Shape) -> int:
 
 def run_textbook(problem: Problem, convert: Callable[[Array], Array], book: Any = textbook) -> textbook.Pass:
     """The textbook's whole pass on the problem's arrays, each converted first. `book` is an edited copy."""
-    return book.backpropagate(
-        problem.model,
-        {name: convert(array) for name, array in problem.weights.items()},
-        convert(problem.x),
-        convert(problem.y),
-        problem.loss,
-        {name: convert(array) for name, array in problem.initial_state.items()},
-    )
+    return book.backpropagate(problem.model, problem.map(convert), problem.loss)
 
 
 def named(run: textbook.Pass) -> tuple[Arrays, Arrays]:

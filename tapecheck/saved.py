@@ -67,11 +67,11 @@ def load(path: Path) -> tuple[Problem, Result, str]:
         return {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
 
     problem = Problem(
-        Case(**case, model=Sequential(layers)),
         arrays["x"],
         arrays["y"],
         group("weights"),
         group("initial_state"),
+        case=Case(**case, model=Sequential(layers)),
     )
     loss = arrays.get("loss")
     result = Result(

@@ -22,7 +22,7 @@ def gradients(problem):
     p, right = problem, sequential.lstm
     sequential.lstm = wrong_lstm
     try:
-        return sequential.backpropagate(p.model, p.weights, p.x, p.y, p.loss, p.initial_state).gradients
+        return sequential.backpropagate(p.model, p, p.loss).gradients
     finally:
         sequential.lstm = right
 """

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference_impl import LSTM, Sequential
+from reference_impl import LSTM, Inputs, Sequential
 from reference_impl.sequential import own
 from reference_impl.spec import Array, Arrays, Shape
 from tf_oracle.models import build, get_weights, set_weights, variables
@@ -30,20 +30,18 @@ class OraclePass(NamedTuple):
     layers: list[LayerSummary]
 
 
-def run(
-    model: Sequential, weights: Arrays, x: Array, y: Array, loss: str | None, initial_state: Arrays
-) -> OraclePass:
-    """Build the twin, give it `weights`, run it once on the tape.
+def run(model: Sequential, inputs: Inputs, loss: str | None) -> OraclePass:
+    """Build the twin, give it the weights, run it once on the tape.
 
-    Arguments as for `Sequential.loss_and_gradients`. Deterministic. Raises OracleUnavailable.
+    Arguments as for `Sequential.run`. Deterministic. Raises OracleUnavailable.
     """
     tf = load().tf
-    twin, inputs = prepare(model, weights, x, initial_state)
+    twin, watched = prepare(model, inputs)
     with tf.GradientTape() as tape:
-        tape.watch(list(inputs.values()))
-        output, value = forward(model, twin, inputs, y, loss)
+        tape.watch(list(watched.values()))
+        output, value = forward(model, twin, watched, inputs, loss)
 
-    sources = {**variables(twin), **inputs}
+    sources = {**variables(twin), **watched}
     found = tape.gradient(
         value,
         [getattr(source, "value", source) for source in sources.values()],
@@ -61,30 +59,31 @@ def run(
     )
 
 
-def prepare(
-    model: Sequential, weights: Arrays, x: Array, initial_state: Arrays
-) -> tuple[Any, dict[str, Any]]:
-    """The twin with `weights`, and its inputs as tensors: `x` and every initial state by tensor name."""
+def prepare(model: Sequential, inputs: Inputs) -> tuple[Any, dict[str, Any]]:
+    """The twin with its weights, and as tensors `x` and every initial state by tensor name."""
+    x = inputs.x
     twin = build(model, x.shape, x.dtype.name)
-    set_weights(twin, weights)
+    set_weights(twin, inputs.weights)
     zeros = {name: np.zeros(shape, x.dtype) for name, shape in model.state_shapes(x.shape).items()}
-    arrays = {"x": x, **zeros, **initial_state}
+    arrays = {"x": x, **zeros, **inputs.initial_state}
     return twin, {name: load().tf.constant(array) for name, array in arrays.items()}
 
 
 def forward(
-    model: Sequential, twin: Any, inputs: dict[str, Any], y: Array, loss: str | None
+    model: Sequential, twin: Any, watched: dict[str, Any], inputs: Inputs, loss: str | None
 ) -> tuple[Any, Any]:
     """Output and loss of the twin, as tensors; a GradientTape around the call records it."""
     tf = load().tf
-    target, output = tf.constant(y), inputs["x"]
+    target, output = tf.constant(inputs.y), watched["x"]
     for (name, layer), keras_layer in zip(model.named_layers(), twin.layers, strict=True):
         if isinstance(layer, LSTM):
-            state = own(inputs, name)
+            state = own(watched, name)
             output = keras_layer(output, initial_state=[state["initial_h"], state["initial_c"]])
         else:
             output = keras_layer(output)
-    value = tf.reduce_sum(target * output) if loss is None else keras_loss(loss, y.dtype)(target, output)
+    value = (
+        tf.reduce_sum(target * output) if loss is None else keras_loss(loss, inputs.y.dtype)(target, output)
+    )
     return output, value
 
 

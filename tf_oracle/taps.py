@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl import LSTM, Sequential
-from reference_impl.spec import Array, Arrays
+from reference_impl import LSTM, Inputs, Sequential
+from reference_impl.spec import Arrays
 from tf_oracle.start import load
 from tf_oracle.tape import forward, prepare
 
@@ -24,26 +24,24 @@ GRADIENTS = {"dz_i": "z_i", "dz_f": "z_f", "dz_g": "z_g", "dz_o": "z_o", "dc": "
 Heard = dict[str, Any]  # the tensors (B, H) of one time step by name
 
 
-def run(
-    model: Sequential, weights: Arrays, x: Array, y: Array, loss: str | None, initial_state: Arrays
-) -> Arrays:
+def run(model: Sequential, inputs: Inputs, loss: str | None) -> Arrays:
     """The trace of every LSTM by tensor name ("lstm/i", …, "lstm/dz_i", …), each (B, T, H).
 
     Arguments as for `tf_oracle.run`. Deterministic. Raises OracleUnavailable.
     """
     tf = load().tf
-    twin, inputs = prepare(model, weights, x, initial_state)
+    twin, watched = prepare(model, inputs)
     cells = {
         name: twin.get_layer(name).cell for name, layer in model.named_layers() if isinstance(layer, LSTM)
     }
 
     with ExitStack() as taps, tf.GradientTape() as tape:
-        tape.watch(list(inputs.values()))
+        tape.watch(list(watched.values()))
         calls = {name: taps.enter_context(tapped(cell)) for name, cell in cells.items()}
-        _, value = forward(model, twin, inputs, y, loss)
+        _, value = forward(model, twin, watched, inputs, loss)
 
     # Keras calls the cell once more before the first step, to learn the shape of what it returns.
-    T = x.shape[1]
+    T = inputs.x.shape[1]
     steps = {name: heard[-T:] for name, heard in calls.items()}
     gradients = tape.gradient(
         value,

@@ -6,6 +6,7 @@ import numpy as np
 
 from reference_impl.dense import Dense
 from reference_impl.flatten import Flatten
+from reference_impl.inputs import Inputs
 from reference_impl.losses import LOSSES
 from reference_impl.lstm import LSTM
 from reference_impl.sequential import Sequential, own
@@ -22,16 +23,15 @@ class Pass(NamedTuple):
     trace: Arrays  # by tensor name: "lstm/i", …, "lstm/dz_i", …, each (B, T, H)
 
 
-def forward(
-    model: Sequential, weights: Arrays, x: Array, y: Array, loss: str | None, initial_state: Arrays
-) -> tuple[Array, Any, list[Any]]:
+def forward(model: Sequential, inputs: Inputs, loss: str | None) -> tuple[Array, Any, list[Any]]:
     """Output, loss and each layer's values for the backward pass."""
+    x, y, weights = inputs.x, inputs.y, inputs.weights
     values: list[Any] = []
     kept: Any  # as each layer's backward pass takes it
     for name, layer in model.named_layers():
         if isinstance(layer, LSTM):
             zero = np.zeros((len(x), layer.units), x.dtype)
-            state = {"initial_h": zero, "initial_c": zero} | own(initial_state, name)
+            state = {"initial_h": zero, "initial_c": zero} | own(inputs.initial_state, name)
             x, kept = lstm.forward(layer, own(weights, name), x, state)
         elif isinstance(layer, Flatten):
             x, kept = layer.forward({}, x, {})
@@ -44,11 +44,10 @@ def forward(
     return x, value, values
 
 
-def backpropagate(
-    model: Sequential, weights: Arrays, x: Array, y: Array, loss: str | None, initial_state: Arrays
-) -> Pass:
+def backpropagate(model: Sequential, inputs: Inputs, loss: str | None) -> Pass:
     """The whole pass: the loss, and its gradient with respect to every weight, `x` and state."""
-    output, value, values = forward(model, weights, x, y, loss, initial_state)
+    output, value, values = forward(model, inputs, loss)
+    y, weights = inputs.y, inputs.weights
 
     of_logits = model.loss_of_logits(loss)
     dy = (

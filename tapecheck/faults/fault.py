@@ -132,14 +132,7 @@ def slope(fault: Fault, problem: Problem, direction: Arrays) -> float:
     gradient of that forward pass must give, whatever its backward equations are.
     """
     step = 1e-100
-    given = {"x": problem.x, **problem.weights, **problem.initial_state}
-    moved = {name: array + 1j * step * direction.get(name, 0) for name, array in given.items()}
-    complex_problem = replace(
-        problem,
-        x=moved["x"],
-        y=problem.y.astype(complex),
-        weights={name: moved[name] for name in problem.weights},
-        initial_state={name: moved[name] for name in problem.initial_state},
-    )
+    moved = {name: array + 1j * step * direction.get(name, 0) for name, array in problem.tensors.items()}
+    complex_problem = problem.map(lambda array: array.astype(complex)).with_tensors(moved)
     _, loss, _ = program.forward(complex_problem, fault.code)
     return float(np.imag(loss) / step)

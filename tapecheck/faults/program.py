@@ -127,7 +127,7 @@ FORWARD, BACKPROPAGATE = Program(sequential.forward), Program(sequential.backpro
 
 def inputs(problem: Problem) -> tuple[Any, ...]:
     """A problem as the textbook's arguments."""
-    return problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
+    return problem.model, problem, problem.loss
 
 
 def forward(problem: Problem, code: Code) -> Kept:

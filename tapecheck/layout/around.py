@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference_impl import Sequential
+from reference_impl import Inputs, Sequential
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Array, Arrays, BadInput
 from tapecheck.case import Problem, Result
@@ -44,7 +44,7 @@ def run_head(problem: Problem, layout: Layout, h: Array) -> Head:
     rest = problem.model.layers[1:]
     if rest:
         weights = {name: array for name, array in problem.weights.items() if not name.startswith("lstm/")}
-        output, loss, gradients = Sequential(rest).run(weights, ours[steps], problem.y, loss=problem.loss)
+        output, loss, gradients = Sequential(rest).run(Inputs(ours[steps], problem.y, weights), problem.loss)
         dh[steps] = gradients.pop("x")
     else:  # the LSTM's output is the model's
         output, gradients = ours[steps], {}

@@ -25,12 +25,15 @@ def cut(problem: Problem, batch: int | None = None, timesteps: int | None = None
         return array[tuple(map(slice, shape))].copy()
 
     states = model.state_shapes(given)
-    return Problem(
-        case,
-        crop(problem.x, given),
-        crop(problem.y, model.output_shape(given)),
-        {name: crop(problem.weights[name], shape) for name, shape in model.weight_shapes(given).items()},
-        {name: crop(array, states[name]) for name, array in problem.initial_state.items()},
+    return replace(
+        problem,
+        case=case,
+        x=crop(problem.x, given),
+        y=crop(problem.y, model.output_shape(given)),
+        weights={
+            name: crop(problem.weights[name], shape) for name, shape in model.weight_shapes(given).items()
+        },
+        initial_state={name: crop(array, states[name]) for name, array in problem.initial_state.items()},
     )
 
 
@@ -95,11 +98,5 @@ def with_free_upstream(problem: Problem) -> Problem:
 
 def in_float32(problem: Problem) -> Problem:
     """The problem with every array rounded to float32."""
-    narrow = problem.copy()
-    return Problem(
-        replace(problem.case, dtype="float32"),
-        narrow.x.astype(np.float32),
-        narrow.y.astype(np.float32),
-        {name: array.astype(np.float32) for name, array in narrow.weights.items()},
-        {name: array.astype(np.float32) for name, array in narrow.initial_state.items()},
-    )
+    narrow = problem.map(lambda array: array.astype(np.float32))
+    return replace(narrow, case=replace(problem.case, dtype="float32"))

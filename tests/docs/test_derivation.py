@@ -86,9 +86,7 @@ def case(timesteps: int) -> Case:
 
 def run_textbook(problem: Problem) -> Any:
     """The textbook's pass on a problem."""
-    return backpropagate(
-        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-    )
+    return backpropagate(problem.model, problem, problem.loss)
 
 
 def local_values(*functions: Callable[..., Any]) -> dict[CodeType, dict[str, Any]]:

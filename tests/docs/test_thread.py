@@ -63,9 +63,7 @@ def passed() -> Passed:
 
 def keras_pass(problem: Problem) -> tf_oracle.OraclePass:
     """Keras's output, loss and gradients for the problem."""
-    return tf_oracle.run(
-        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-    )
+    return tf_oracle.run(problem.model, problem, problem.loss)
 
 
 def compared(problem: Problem, gradients: Arrays) -> dict[str, TensorReport]:

@@ -32,9 +32,7 @@ def test_every_visible_fault_fails():
     """
     problem = CASE.problem()
     true = exact(problem).tensors
-    oracle = tf_oracle.run(
-        problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-    ).gradients
+    oracle = tf_oracle.run(problem.model, problem, problem.loss).gradients
     book = run_textbook(problem, np.asarray).gradients
     every = faults(problem)
     visible = {fault for fault in sees(CASE, every) if fault.phase != "forward"}

@@ -43,9 +43,7 @@ def with_edit(monkeypatch, module: ModuleType, right: str, wrong: str):
     def implementation(problem):
         with monkeypatch.context() as edit:
             edit.setattr(sequential, module.__name__.rpartition(".")[2], copy)
-            return run(
-                problem.model, problem.weights, problem.x, problem.y, problem.loss, problem.initial_state
-            ).gradients
+            return run(problem.model, problem, problem.loss).gradients
 
     monkeypatch.undo()
     return implementation
@@ -200,8 +198,6 @@ def test_right_implementation_in_other_words_passes():
     for case in (ON_EVERY_STEP, ON_THE_LAST, SQUARE):
         report = check(
             case,
-            lambda p: (
-                sequential.backpropagate(p.model, p.weights, p.x, p.y, p.loss, p.initial_state).gradients
-            ),
+            lambda p: sequential.backpropagate(p.model, p, p.loss).gradients,
         )
         report.assert_passed()

@@ -26,10 +26,9 @@ def worst_ratio(problem: Problem) -> float:
     """
 
     def backpropagate(dtype: type) -> textbook.Pass:
-        wide = {key: array.astype(dtype) for key, array in problem.weights.items()}
-        state = {key: array.astype(dtype) for key, array in problem.initial_state.items()}
-        x, y = problem.x.astype(dtype), problem.y.astype(dtype)
-        return textbook.backpropagate(problem.model, wide, x, y, problem.loss, state)
+        return textbook.backpropagate(
+            problem.model, problem.map(lambda array: array.astype(dtype)), problem.loss
+        )
 
     exact, same = backpropagate(np.longdouble).gradients, backpropagate(problem.dtype.type).gradients
     found = problem.reference.gradients
@@ -163,9 +162,9 @@ def test_a_later_call_leaves_earlier_results_alone() -> None:
     """Nothing that was returned is a buffer which the next call writes into."""
     model = Sequential([LSTM(4, return_sequences=True), LSTM(3)])
     problem, other = (Case(name, model).problem() for name in ("one", "another"))
-    output, _, gradients = model.run(problem.weights, problem.x, problem.y, loss=problem.loss)
+    output, _, gradients = model.run(problem, problem.loss)
     kept = [array.copy() for array in [output, *gradients.values()]]
-    model.run(other.weights, other.x, other.y, loss=problem.loss)
+    model.run(other, problem.loss)
     assert all(np.array_equal(a, b) for a, b in zip([output, *gradients.values()], kept, strict=True))
 
 

@@ -143,7 +143,7 @@ def test_right_traces_have_no_divergence(model, dtype):
         p = Case(
             "localize-right", model, timesteps=7, dtype=dtype, initial_state="random", seed=seed
         ).problem()
-        oracle = taps.run(p.model, p.weights, p.x, p.y, p.loss, p.initial_state)
+        oracle = taps.run(p.model, p, p.loss)
         for trace in (oracle, textbook_trace(p)):
             found = localize(p, trace, exact(p), oracle)
             assert found.first_divergence is None

@@ -6,14 +6,15 @@ import pytest
 STAND_IN = """
 import tf_oracle
 
-def numpy_for_tensorflow(model, weights, x, y, loss, initial_state):
-    output, value, gradients = model.run(weights, x, y, loss=loss, initial_state=initial_state)
+def numpy_for_tensorflow(model, inputs, loss):
+    output, value, gradients = model.run(inputs, loss)
+    weights = inputs.weights
     layers = [
         tf_oracle.LayerSummary(
             name, type(layer).__name__, shape,
             sum(weight.size for key, weight in weights.items() if key.startswith(name + "/")),
         )
-        for name, layer, _, shape in model.shapes(x.shape)
+        for name, layer, _, shape in model.shapes(inputs.x.shape)
     ]
     return tf_oracle.OraclePass(output, value, gradients, weights, layers)
 

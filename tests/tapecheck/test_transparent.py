@@ -24,7 +24,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def textbook(problem):
     """The textbook's pass, with its trace."""
     p = problem
-    return backpropagate(p.model, p.weights, p.x, p.y, p.loss, p.initial_state)
+    return backpropagate(p.model, p, p.loss)
 
 
 def packed(trace):

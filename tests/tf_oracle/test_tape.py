@@ -15,7 +15,7 @@ CASE = Case("twin", Sequential([LSTM(5, return_sequences=True), Dense(2, activat
 def run(case):
     """The oracle's pass on a case."""
     p = case.problem()
-    return tf_oracle.run(p.model, p.weights, p.x, p.y, p.loss, p.initial_state)
+    return tf_oracle.run(p.model, p, p.loss)
 
 
 def test_twin_is_a_real_keras_sequential():

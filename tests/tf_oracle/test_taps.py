@@ -36,7 +36,7 @@ CASES = [
 def tapped(problem):
     """The trace of a problem off the Keras layers."""
     p = problem
-    return taps.run(p.model, p.weights, p.x, p.y, p.loss, p.initial_state)
+    return taps.run(p.model, p, p.loss)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -44,7 +44,7 @@ def test_trace_is_the_exact_one(case):
     """Every gate, state and gradient at every step is exact, to the error of the textbook in floats."""
     p = case.problem()
     trace, true = tapped(p), exact(p).trace
-    floats = backpropagate(p.model, p.weights, p.x, p.y, p.loss, p.initial_state).trace
+    floats = backpropagate(p.model, p, p.loss).trace
     assert set(trace) == set(true)
     for name, value in trace.items():
         assert (value.shape, value.dtype) == (true[name].shape, p.dtype), name
@@ -57,7 +57,7 @@ def test_trace_belongs_to_the_gradients_of_the_tape():
     p = Case("taps-sum", SEQUENCES).problem()
     trace = tapped(p)
     db = np.concatenate([trace[f"lstm/dz_{gate}"].sum(axis=(0, 1)) for gate in "ifgo"])
-    oracle = tf_oracle.run(p.model, p.weights, p.x, p.y, p.loss, p.initial_state)
+    oracle = tf_oracle.run(p.model, p, p.loss)
     theirs = oracle.gradients["lstm/bias"].astype(np.longdouble)
     assert errors("lstm/bias", db, theirs, p.dtype).max() <= FACTOR * FLOOR
 
