@@ -1,9 +1,9 @@
 """Activations by Keras name, value and derivative side by side.
 
 Every function is generic in its arithmetic: float32, float64, longdouble, complex, and object arrays
-of balls all go through the same line. Derivatives are written in the activated value `y`, since that
-is what a backward pass has kept: the classic mistake is to apply `1 - tanh(z)**2` to a `y` that is
-already `tanh(z)`.
+of balls all go through the same line. A derivative is given the pre-activation `z` and the activated
+value `y = value(z)` and is written in `y` wherever that is enough, since a backward pass has kept it
+anyway: the classic mistake is to apply `1 - tanh(z)**2` to a `y` that is already `tanh(z)`.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference_impl.spec import Array
+from reference_impl.spec import Array, Entry, Named, look_up
 
 
 class Undecided(ArithmeticError):
@@ -31,22 +31,25 @@ def positive(z: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Activation:
-    """`value(z)` is y, shape as z. `backward(dy, y)` is dz = dy * dy/dz, shape as y.
+class Activation(Entry):
+    """`value(z)` is y, shape as z. `backward(dy, z, y)` is dz = dy * dy/dz, shape as y.
 
-    Softmax couples the entries of the last axis, so `backward` is the product with the Jacobian and
-    not a factor; for all others it is one.
+    Where `couples` is set, entries of the last axis depend on each other and `backward` is the product
+    with the Jacobian; for all others it is a factor. Where `reads_z` is not set, `backward` is written in
+    y alone, and whoever calls it need not have kept z.
     """
 
-    value: Callable[[Array], Array]
-    backward: Callable[[Array, Array], Array]
+    value: Callable[..., Array]
+    backward: Callable[..., Array]
+    couples: bool = False
+    reads_z: bool = False
 
 
 def linear(z: Array) -> Array:
     return z
 
 
-def d_linear(dy: Array, y: Array) -> Array:
+def d_linear(dy: Array, z: Array, y: Array) -> Array:
     return dy
 
 
@@ -54,7 +57,7 @@ def relu(z: Array) -> Array:
     return np.where(positive(z), z, 0 * z)
 
 
-def d_relu(dy: Array, y: Array) -> Array:
+def d_relu(dy: Array, z: Array, y: Array) -> Array:
     return np.where(positive(y), dy, 0 * dy)
 
 
@@ -62,7 +65,7 @@ def tanh(z: Array) -> Array:
     return np.tanh(z)
 
 
-def d_tanh(dy: Array, y: Array) -> Array:
+def d_tanh(dy: Array, z: Array, y: Array) -> Array:
     return dy * (1 - y * y)
 
 
@@ -71,7 +74,7 @@ def sigmoid(z: Array) -> Array:
         return 1 / (1 + np.exp(-z))
 
 
-def d_sigmoid(dy: Array, y: Array) -> Array:
+def d_sigmoid(dy: Array, z: Array, y: Array) -> Array:
     return dy * y * (1 - y)
 
 
@@ -80,7 +83,7 @@ def softmax(z: Array) -> Array:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def d_softmax(dy: Array, y: Array) -> Array:
+def d_softmax(dy: Array, z: Array, y: Array) -> Array:
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
@@ -89,10 +92,10 @@ ACTIVATIONS = {
     "relu": Activation(relu, d_relu),
     "tanh": Activation(tanh, d_tanh),
     "sigmoid": Activation(sigmoid, d_sigmoid),
-    "softmax": Activation(softmax, d_softmax),
+    "softmax": Activation(softmax, d_softmax, couples=True),
 }
 
 
-def activation(name: str | None) -> Activation:
+def activation(name: str | Named | None) -> Activation:
     """The activation by Keras name; None is "linear", as in Keras."""
-    return ACTIVATIONS["linear" if name is None else name]
+    return look_up(ACTIVATIONS, "linear" if name is None else name)

@@ -10,10 +10,11 @@ from reference_impl.spec import (
     Array,
     Arrays,
     Layer,
+    Named,
     Shape,
     boolean,
     glorot_uniform,
-    one_of,
+    not_in_table,
     positive_int,
     spec,
 )
@@ -37,7 +38,7 @@ class Dense(Layer):
     """
 
     units: int
-    activation: str | None = None
+    activation: str | Named | None = None
     use_bias: bool = True
 
     NOT_YET: ClassVar[Mapping[str, object]] = {
@@ -59,7 +60,7 @@ class Dense(Layer):
     def value_problems(self) -> list[str]:
         return [
             *positive_int("units", self.units),
-            *([] if self.activation is None else one_of("activation", self.activation, ACTIVATIONS)),
+            *([] if self.activation is None else not_in_table("activation", self.activation, ACTIVATIONS)),
             *boolean("use_bias", self.use_bias),
         ]
 
@@ -86,7 +87,7 @@ class Dense(Layer):
         return y, DenseCache(x, logits, y)
 
     def backward(self, weights: Arrays, cache: DenseCache, dy: Array) -> Arrays:
-        dlogits = activation(self.activation).backward(dy, cache.y)
+        dlogits = activation(self.activation).backward(dy, cache.logits, cache.y)
         return self.backward_from_logits(weights, cache, dlogits)
 
     def backward_from_logits(self, weights: Arrays, cache: DenseCache, dlogits: Array) -> Arrays:

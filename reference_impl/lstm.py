@@ -16,10 +16,11 @@ from reference_impl.spec import (
     Array,
     Arrays,
     Layer,
+    Named,
     Shape,
     boolean,
     glorot_uniform,
-    one_of,
+    not_in_table,
     orthogonal,
     positive_int,
     spec,
@@ -48,6 +49,7 @@ class LSTMCache(NamedTuple):
     gates: Array  # (T, 4, B, H), activated
     c: Array  # (T+1, B, H), c[0] the initial state and c[t+1] that after step t
     phi_c: Array  # (T, B, H), the activated cell state
+    z: Array  # as gates, before they were activated; (0, 4, B, H) where no derivative reads it
 
 
 @spec
@@ -62,8 +64,8 @@ class LSTM(Layer):
     """
 
     units: int
-    activation: str | None = "tanh"
-    recurrent_activation: str | None = "sigmoid"
+    activation: str | Named | None = "tanh"
+    recurrent_activation: str | Named | None = "sigmoid"
     use_bias: bool = True
     unit_forget_bias: bool = True
     return_sequences: bool = False
@@ -98,7 +100,7 @@ class LSTM(Layer):
         said = positive_int("units", self.units)
         for argument in ("activation", "recurrent_activation"):
             if getattr(self, argument) is not None:
-                said += one_of(argument, getattr(self, argument), ACTIVATIONS)
+                said += not_in_table(argument, getattr(self, argument), ACTIVATIONS)
         for argument in ("use_bias", "unit_forget_bias", "return_sequences"):
             said += boolean(argument, getattr(self, argument))
         return said
@@ -158,11 +160,15 @@ class LSTM(Layer):
         z = np.empty((B, 4 * H), x.dtype)  # one step's, activated while it is in the cache
         z_gates = z.reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H)
         z_oif, z_g = z_gates[SIGMA], z_gates[PHI]
+        reads_z = sigma.reads_z or phi.reads_z
+        z_kept = np.empty((T if reads_z else 0, 4, B, H), x.dtype)
         ig = np.empty((B, H), x.dtype)
         with np.errstate(over="ignore"):  # of exp(-z), see inplace.sigmoid; entered once, not at every step
             for t in range(T):
                 # z = h_prev @ W_h + x_t @ W_x + b
                 np.matmul(hx[t], W, out=z)
+                if reads_z:
+                    z_kept[t] = z_gates
                 # o, i, f = sigma(z_o), sigma(z_i), sigma(z_f); g = phi(z_g)
                 sigma.value(z_oif, gates[t, SIGMA])
                 phi.value(z_g, g[t])
@@ -174,10 +180,10 @@ class LSTM(Layer):
                 np.multiply(o[t], phi_c[t], out=h[t + 1])
 
         output = h[1:].swapaxes(0, 1) if self.return_sequences else h[T].copy()
-        return output, LSTMCache(W, hx, gates, c, phi_c)
+        return output, LSTMCache(W, hx, gates, c, phi_c, z_kept)
 
     def backward(self, weights: Arrays, cache: LSTMCache, dy: Array) -> Arrays:
-        W, hx, gates, c, phi_c = cache
+        W, hx, gates, c, phi_c, z = cache
         (T, _, B, H), D = gates.shape, len(weights["kernel"])
         sigma, phi = in_place(self.recurrent_activation), in_place(self.activation)
         o, i, f, g = gates.swapaxes(0, 1)  # (T, B, H) each
@@ -196,9 +202,9 @@ class LSTM(Layer):
             now = slice(start, min(start + ahead, T))
             k, k_c = factors[: now.stop - start], c_factors[: now.stop - start]
             k_o, k_i, k_f, k_g = k.swapaxes(0, 1)
-            sigma.slope(gates[now, SIGMA], k[:, SIGMA])
-            phi.slope(g[now], k_g)
-            phi.slope(phi_c[now], k_c)
+            sigma.slope(z[now, SIGMA], gates[now, SIGMA], k[:, SIGMA])
+            phi.slope(z[now, PHI], g[now], k_g)
+            phi.slope(c[1:][now], phi_c[now], k_c)
             k_o *= phi_c[now]
             k_i *= g[now]
             k_f *= c[now]  # c_prev

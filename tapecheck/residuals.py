@@ -118,24 +118,29 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
     dc, scale = 0 * truth["lstm/dc"][:, 0], 1.0
     for t in reversed(range(T)):
         step = steps[t]
-        i, f, g, o, phi_c = (step[name] for name in ("i", "f", "g", "o", "phi_c"))
+        z_i, z_f, z_g, z_o = (step[f"z_{name}"] for name in "ifgo")
+        i, f, g, o, c, phi_c = (step[name] for name in ("i", "f", "g", "o", "c", "phi_c"))
         one = np.ones_like(o)
         from_next = dz[:, t + 1] @ W_h.T if t < T - 1 else 0
         right_next = right_dz[:, t + 1] @ W_h.T if t < T - 1 else 0
         above = truth["lstm/dh"][:, t] - right_next
         dc_next = dc * steps[t + 1]["f"] if t < T - 1 else 0 * dc
-        factors = {"i": g * d_sigma(one, i), "f": step["c_prev"] * d_sigma(one, f), "g": i * d_phi(one, g)}
+        factors = {
+            "i": g * d_sigma(one, z_i, i),
+            "f": step["c_prev"] * d_sigma(one, z_f, f),
+            "g": i * d_phi(one, z_g, g),
+        }
 
         # dz_o tells dh, and dz_i, dz_f and dz_g each tell dc: believed where two of them agree
         dh = scale * above + from_next
         dz_t = {k: theirs[k][:, t] for k in "ifgo"}
-        dh_told = divided(dz_t["o"], phi_c * d_sigma(one, o))
+        dh_told = divided(dz_t["o"], phi_c * d_sigma(one, z_o, o))
         dc_of = {k: divided(dz_t[k], factor) for k, factor in factors.items()}
         agreed = [dc_of[j] for j, k in itertools.combinations("ifg", 2) if holds(dc_of[j], dc_of[k])]
-        dc_due = d_phi(dh * o, phi_c) + dc_next
+        dc_due = d_phi(dh * o, c, phi_c) + dc_next
         dc_told = agreed[0] if agreed else dc_due
         if not holds(dh_told, dh):
-            if holds(dc_told, d_phi(dh_told * o, phi_c) + dc_next) or (wrong_head and t == T - 1):
+            if holds(dc_told, d_phi(dh_told * o, c, phi_c) + dc_next) or (wrong_head and t == T - 1):
                 upstream = t == T - 1 or "dh_above" in found or holds(dh_told - dh, above)
                 broken("dh_above" if upstream else "dh_next", t, dh_told, dh)
                 if upstream and t == T - 1 and (factor := constant(dh_told, dh)):
@@ -146,12 +151,12 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
                 dh = dh_told
             else:
                 broken("dz_o", t, dh_told, dh)
-        dc_due = d_phi(dh * o, phi_c) + dc_next
+        dc_due = d_phi(dh * o, c, phi_c) + dc_next
         if agreed and not holds(dc_told, dc_due):
             if t == T - 1 or "dc" in found:
                 broken("dc", t, dc_told, dc_due)
             else:
-                broken("dc_next", t, dc_told - d_phi(dh * o, phi_c), dc_next)
+                broken("dc_next", t, dc_told - d_phi(dh * o, c, phi_c), dc_next)
             dc_due = dc_told
         for k in "ifg":
             if not holds(dc_of[k], dc_due):

@@ -20,9 +20,9 @@ def forward(layer: Dense, weights: Arrays, x: Array) -> tuple[Array, Values]:
 
 def backward(layer: Dense, weights: Arrays, values: Values, dy: Array, from_logits: bool = False) -> Arrays:
     """Gradients of the weights and of `x`; `dy` is the gradient of the logits with `from_logits`."""
-    W_y, x, y = weights["kernel"], values["x"], values["y"]
+    W_y, x, logits, y = weights["kernel"], values["x"], values["logits"], values["y"]
 
-    dlogits = dy if from_logits else activation(layer.activation).backward(dy, y)
+    dlogits = dy if from_logits else activation(layer.activation).backward(dy, logits, y)
     x_rows = x.reshape(-1, x.shape[-1])  # (B, H), or (B*T, H)
     d_rows = dlogits.reshape(-1, layer.units)  # (B, K), or (B*T, K)
     dW_y = x_rows.T @ d_rows

@@ -37,7 +37,10 @@ def forward(layer: LSTM, weights: Arrays, x: Array, state: Arrays) -> tuple[Arra
         phi_c = phi(c)
         h = o * phi_c
 
-        steps.append(dict(x_t=x_t, h_prev=h_prev, c_prev=c_prev, i=i, f=f, g=g, o=o, c=c, phi_c=phi_c, h=h))
+        steps.append(
+            dict(x_t=x_t, h_prev=h_prev, c_prev=c_prev, z_i=z_i, z_f=z_f, z_g=z_g, z_o=z_o)
+            | dict(i=i, f=f, g=g, o=o, c=c, phi_c=phi_c, h=h)
+        )
 
     output = np.stack([step["h"] for step in steps], axis=1) if layer.return_sequences else h
     return output, steps
@@ -61,19 +64,19 @@ def backward(layer: LSTM, weights: Arrays, steps: list[Step], dy: Array) -> tupl
     dc_next = 0 * steps[-1]["c"]  # (B, H)
     d_steps: list[Step] = []
     for t in reversed(range(T)):
-        x_t, h_prev, c_prev, i, f, g, o, c, phi_c, h = steps[t].values()
+        x_t, h_prev, c_prev, z_i, z_f, z_g, z_o, i, f, g, o, c, phi_c, h = steps[t].values()
 
         dh_above = dy[:, t]
         dh = dh_above + dh_next
         do = dh * phi_c
-        dc = d_phi(dh * o, phi_c) + dc_next  # dh * o * (1 - tanh(c)**2) + dc_next
+        dc = d_phi(dh * o, c, phi_c) + dc_next  # dh * o * (1 - tanh(c)**2) + dc_next
         di = dc * g
         df = dc * c_prev
         dg = dc * i
-        dz_i = d_sigma(di, i)  # di * i * (1 - i)
-        dz_f = d_sigma(df, f)  # df * f * (1 - f)
-        dz_g = d_phi(dg, g)  # dg * (1 - g**2)
-        dz_o = d_sigma(do, o)  # do * o * (1 - o)
+        dz_i = d_sigma(di, z_i, i)  # di * i * (1 - i)
+        dz_f = d_sigma(df, z_f, f)  # df * f * (1 - f)
+        dz_g = d_phi(dg, z_g, g)  # dg * (1 - g**2)
+        dz_o = d_sigma(do, z_o, o)  # do * o * (1 - o)
         dz = np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1)  # (B, 4H)
         dW_x = dW_x + x_t.T @ dz
         dW_h = dW_h + h_prev.T @ dz

@@ -113,23 +113,22 @@ def node_edits(node: ast.AST, target: str, forward: bool) -> Iterator[Edit]:
                 moved = exchange_names(index, {"t": expression(other)})
                 stale = names_in(inner) == {"steps"} and other in ("-1", "0")
                 yield Edit(ast.Subscript(inner, moved, ast.Load()), STALE if stale else OFF_BY_ONE)
-        case ast.Call(ast.Name(("d_sigma" | "d_phi") as d), [upstream, activated]):
+        case ast.Call(ast.Name(("d_sigma" | "d_phi") as d), [upstream, z, activated]):
             other = "d_phi" if d == "d_sigma" else "d_sigma"
             again = call(d.removeprefix("d_"), activated)
             yield Edit(upstream, LEFT_OUT, "left out")
-            yield Edit(call(d, upstream, again), ACTIVATED, "activated twice")
-            yield Edit(call(other, upstream, activated), DERIVATIVE, "another")
-            yield Edit(call(other, node, activated), DERIVATIVE, "both")
-            yield Edit(call(d, node, activated), "factor counted twice", "twice")
-            if isinstance(activated, ast.Name) and activated.id in GATES:
-                yield Edit(call(d, upstream, name(f"z_{activated.id}")), DERIVATIVE, "of z")
-        case ast.Call(ast.Attribute(ast.Call(ast.Name("activation"), [which]), "backward"), [upstream, y]):
+            yield Edit(call(d, upstream, activated, again), ACTIVATED, "activated twice")
+            yield Edit(call(other, upstream, z, activated), DERIVATIVE, "another")
+            yield Edit(call(other, node, z, activated), DERIVATIVE, "both")
+            yield Edit(call(d, node, z, activated), "factor counted twice", "twice")
+            yield Edit(call(d, upstream, z, z), DERIVATIVE, "of z")
+        case ast.Call(ast.Attribute(ast.Call(ast.Name("activation"), [which]), "backward"), [upstream, z, y]):
             value = attribute(call("activation", which), "value")
             again = ast.Call(value, [y], [])
             yield Edit(upstream, LEFT_OUT)
-            yield Edit(ast.Call(node.func, [upstream, again], []), ACTIVATED)
-            yield Edit(ast.Call(node.func, [upstream, expression("values['logits']")], []), DERIVATIVE)
-            yield Edit(ast.Call(node.func, [node, y], []), "factor counted twice")
+            yield Edit(ast.Call(node.func, [upstream, y, again], []), ACTIVATED)
+            yield Edit(ast.Call(node.func, [upstream, z, z], []), DERIVATIVE)
+            yield Edit(ast.Call(node.func, [node, z, y], []), "factor counted twice")
         case ast.IfExp(_, _, otherwise):
             yield Edit(otherwise, "factor counted twice")
         case ast.Call(ast.Name(("sigma" | "phi") as activation), [inner]):

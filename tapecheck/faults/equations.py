@@ -37,7 +37,18 @@ FORWARD_QUANTITIES = {
 }
 BACKWARD_QUANTITIES = {"dx_t": "dx", UNPACKED: "cache"}
 # Lines that name things and compute nothing.
-NOT_EQUATIONS = {"sigma", "phi", "d_sigma", "d_phi", "T", "W_x, W_h", "W_y", "b_y", "W_y, x, y", "output"}
+NOT_EQUATIONS = {
+    "sigma",
+    "phi",
+    "d_sigma",
+    "d_phi",
+    "T",
+    "W_x, W_h",
+    "W_y",
+    "b_y",
+    "W_y, x, logits, y",
+    "output",
+}
 NOT_EQUATIONS |= {"steps", "d_steps", "gradients", "dW_x, dW_h, db", "dy", "x_rows", "d_rows"}
 
 
@@ -95,10 +106,16 @@ class Writer:
             return
         for edit in edits(line.value, line.target, forward):
             if line.target != UNPACKED or edit.kind in (STALE, OFF_BY_ONE):
-                yield self.fault([(line, edit)], quantity, phase)
+                yield from self.changed(line, edit, quantity, phase)
         if not forward:
             for _, edit in derivative_edits(line.value, self.written_out):
-                yield self.fault([(line, edit)], quantity, phase)
+                yield from self.changed(line, edit, quantity, phase)
+
+    def changed(self, line: Assignment, edit: Edit, quantity: str, phase: str) -> Iterator[Fault]:
+        """The fault of the edit; none where the derivative does not read what was edited."""
+        fault = self.fault([(line, edit)], quantity, phase)
+        if fault.wrong != fault.right:
+            yield fault
 
     def fault(
         self, edited: list[tuple[Assignment, Edit]], quantity: str, phase: str, note: str = ""
@@ -300,9 +317,6 @@ def source_of(name: str, forward: bool) -> str:
         return f"activation(layer.{'recurrent_' if name == 'sigma' else ''}activation).value"
     if name == "T" and forward:
         return "x.shape[1]"
-    if re.fullmatch("z_[ifgo]", name) and not forward:
-        place_of_gate = GATES.index(name[-1])
-        return f"np.split(x_t @ W_x + h_prev @ W_h + weights.get('bias', 0), 4, axis=1)[{place_of_gate}]"
     match = re.fullmatch(r"(W_[xhy])_(untransposed|reshaped)", name)
     if match:
         W, what = match.groups()

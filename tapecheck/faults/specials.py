@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from reference_impl.lstm import GATES
+
 # The line with which the backward pass takes up what a step has left.
-UNPACKED = "x_t, h_prev, c_prev, i, f, g, o, c, phi_c, h"
+UNPACKED = "x_t, h_prev, c_prev, z_i, z_f, z_g, z_o, i, f, g, o, c, phi_c, h"
 
 
 def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
@@ -12,7 +14,7 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
     yield (
         *("dc", "wrong activation derivative", dc, "dc = (dh * o + dc_next) * (1 - tanh(c)**2)"),
         "dc_next reaches c directly, not through tanh(c)",
-        {"dc": "dc = d_phi(dh * o + dc_next, phi_c)"},
+        {"dc": "dc = d_phi(dh * o + dc_next, c, phi_c)"},
     )
     carries = {"dh_next": "dz @ W_h.T", "dc_next": "dc * f"}
     carried = "dh_next = dz @ W_h.T; dc_next = dc * f"
@@ -57,7 +59,11 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
             *(f"{stale.replace(' ', ', ')} of the last step", ""),
             {
                 UNPACKED: f"{UNPACKED} = steps[t].values()\n"
-                + "\n".join(f"{name} = steps[-1]['{name}']" for name in stale.split())
+                + "\n".join(
+                    f"{name} = steps[-1]['{name}']"
+                    for value in stale.split()
+                    for name in ((value, f"z_{value}") if value in GATES else (value,))
+                )
             },
         )
     for which, step in (("last", -1), ("first", 0)):

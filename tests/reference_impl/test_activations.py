@@ -28,7 +28,8 @@ def test_derivative_is_that_of_the_value(name, spread):
     one = ACTIVATIONS[name]
     expected = jacobian_product(one.value, z, dy)
     assert (
-        np.abs(one.backward(dy, one.value(z)) - expected).max() <= 8 * np.finfo(float).eps * np.abs(dy).max()
+        np.abs(one.backward(dy, z, one.value(z)) - expected).max()
+        <= 8 * np.finfo(float).eps * np.abs(dy).max()
     )
 
 
@@ -39,7 +40,7 @@ def test_dtype_is_kept(name, dtype):
     z = np.linspace(-2, 2, 6).astype(dtype).reshape(2, 3)
     y = ACTIVATIONS[name].value(z)
     assert y.dtype == z.dtype
-    assert ACTIVATIONS[name].backward(z, y).dtype == z.dtype
+    assert ACTIVATIONS[name].backward(z, z, y).dtype == z.dtype
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -71,3 +72,14 @@ def test_positive_is_undecided_for_a_ball_around_zero():
 def test_none_is_linear():
     """None means linear, as in Keras."""
     assert activation(None) is ACTIVATIONS["linear"]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_reads_z_says_whether_the_derivative_does(name):
+    """`backward` never looks at z where `reads_z` is not set, and does where it is."""
+    rng = np.random.default_rng(2)
+    z, dy = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+    one = ACTIVATIONS[name]
+    y = one.value(z)
+    unread = np.array_equal(one.backward(dy, np.full_like(z, np.nan), y), one.backward(dy, z, y))
+    assert unread == (not one.reads_z)

@@ -69,11 +69,11 @@ PLANTED = {
     "dropped dh_next": (("dh_next = dz @ W_h.T", "dh_next = 0 * dh"), ("backward", LAST - 1, "dh")),
     "exploding": (("dh_next = dz @ W_h.T", "dh_next = dz @ W_h.T * 1e8"), ("backward", LAST - 1, "dh")),
     "dropped dc_next": (("dc_next = dc * f", "dc_next = 0 * dc"), ("backward", LAST - 1, "dc")),
-    "no tanh derivative": (("dc = d_phi(dh * o, phi_c)", "dc = dh * o"), ("backward", LAST, "dc")),
+    "no tanh derivative": (("dc = d_phi(dh * o, c, phi_c)", "dc = dh * o"), ("backward", LAST, "dc")),
     "c_t for c_prev": (("df = dc * c_prev", "df = dc * c"), ("backward", LAST, "dz_f")),
     "only at step 1": (("do = dh * phi_c", "do = dh * phi_c * (1 + (t == 1))"), ("backward", 1, "dz_o")),
     "one step's dh_above": (("dh_above = dy[:, t]", "dh_above = dy[:, t] * (t != 3)"), ("backward", 3, "dh")),
-    "activated twice": (("d_phi(dg, g)", "d_phi(dg, np.tanh(g))"), ("backward", LAST, "dz_g")),
+    "activated twice": (("d_phi(dg, z_g, g)", "d_phi(dg, z_g, np.tanh(g))"), ("backward", LAST, "dz_g")),
 }
 
 

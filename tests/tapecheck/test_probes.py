@@ -130,7 +130,7 @@ EQUATIONS = {
         (4, "dz_f"),
     ),
     "forget gate's derivative left out": (
-        ("dz_f = d_sigma(df, f)", "dz_f = df * f"),
+        ("dz_f = d_sigma(df, z_f, f)", "dz_f = df * f"),
         {
             "two steps": "wrong at T = 2 in gate f of the last step: dz_f, not the recurrence",
             "f = 0": "dc_next = dc * f or dz_f is wrong",
@@ -140,7 +140,7 @@ EQUATIONS = {
         (4, "dz_f"),
     ),
     "derivative of an activated value": (
-        ("d_phi(dg, g)", "d_phi(dg, np.tanh(g))"),
+        ("d_phi(dg, z_g, g)", "d_phi(dg, z_g, np.tanh(g))"),
         {
             "one step": "wrong at T = 1 in gate g: the step itself, not the recurrence",
             "dz": "first goes wrong at step 4, in dz_g",
@@ -148,7 +148,7 @@ EQUATIONS = {
         (4, "dz_g"),
     ),
     "sigmoid's derivative left out": (
-        ("d_sigma = activation(layer.recurrent_activation).backward", "d_sigma = lambda dy, y: dy * y"),
+        ("d_sigma = activation(layer.recurrent_activation).backward", "d_sigma = lambda dy, z, y: dy * y"),
         {
             "one step": "wrong at T = 1 in gate i o: the step itself, not the recurrence",
             "dz": "first goes wrong at step 4, in dz_i, dz_f and dz_o: the derivative of their activation",
@@ -156,7 +156,7 @@ EQUATIONS = {
         (4, "dz_i"),
     ),
     "no tanh derivative at the cell": (
-        ("dc = d_phi(dh * o, phi_c) + dc_next", "dc = dh * o + dc_next"),
+        ("dc = d_phi(dh * o, c, phi_c) + dc_next", "dc = dh * o + dc_next"),
         {
             "one step": "wrong at T = 1 in gate i g: the step itself",
             "dz": "first goes wrong at step 4, in dc = dh * o * (1 - tanh(c)**2)",
@@ -266,7 +266,7 @@ EQUATIONS = {
         None,
     ),
     "a float32 buffer": (
-        ("dz_g = d_phi(dg, g)", "dz_g = d_phi(dg, g).astype(np.float32).astype(float)"),
+        ("dz_g = d_phi(dg, z_g, g)", "dz_g = d_phi(dg, z_g, g).astype(np.float32).astype(float)"),
         {
             "precision": "wrong by no more than float32 rounds",
             "one step": "wrong at T = 1 in gate g",
