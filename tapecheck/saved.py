@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl import LAYERS, Named, Sequential
 from reference_impl.spec import Array, BadInput, Layer
 from tapecheck.case import Case, Problem, Result
 
 FOLDER = Path(".tapecheck")
-LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "Dense": Dense, "Flatten": Flatten}
 
 
 def save(problem: Problem, result: Result, implementation: str, folder: Path = FOLDER) -> Path:
     """Write a problem and the answer to it; returns the file. Raises OSError where it cannot."""
     case = {field.name: getattr(problem.case, field.name) for field in fields(problem.case)}
-    case["model"] = [[type(layer).__name__, layer.arguments()] for layer in problem.model.layers]
+    case["model"] = list(problem.model.layers)
     arrays: dict[str, Array] = {"x": problem.x, "y": problem.y}
     groups = {
         "weights": problem.weights,
@@ -37,8 +36,23 @@ def save(problem: Problem, result: Result, implementation: str, folder: Path = F
             arrays[name] = numeric(getattr(result, name))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{problem.case.name}.npz"
-    np.savez(path, allow_pickle=False, case=json.dumps(case), implementation=implementation, **arrays)
+    np.savez(path, allow_pickle=False, case=json.dumps(case, default=written), implementation=implementation, **arrays)
     return path
+
+
+def written(value: Layer | Named) -> dict[str, Any]:
+    """A layer, or a name with arguments, in JSON."""
+    if isinstance(value, Named):
+        return {"named": value.name, "arguments": value.arguments}
+    return {"layer": type(value).__name__, "arguments": value.arguments()}
+
+
+def read(value: dict[str, Any]) -> Any:
+    """What `written` made an object of; lists within are tuples again, since a spec holds no list."""
+    tuples = {name: tuple(each) if isinstance(each, list) else each for name, each in value.items()}
+    if "named" in value:
+        return Named(value["named"], **read(value["arguments"]))
+    return LAYERS[value["layer"]](**value["arguments"]) if "layer" in value else tuples
 
 
 def numeric(value: Any) -> Array:
@@ -55,8 +69,8 @@ def load(path: Path) -> tuple[Problem, Result, str]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-        case = json.loads(str(arrays.pop("case")))
-        layers = [LAYERS[kind](**arguments) for kind, arguments in case.pop("model")]
+        case = json.loads(str(arrays.pop("case")), object_hook=read)
+        layers = case.pop("model")
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(
             str(path), [f"it is no file that tapecheck saved: {type(error).__name__}: {error}"]

@@ -1,0 +1,282 @@
+"""Keras's serialized models as specs: what a config says of a `keras.Sequential`, read without Keras.
+
+A config is data: it names classes and their arguments. Only names of Keras's own are taken, each becomes
+a spec of `reference_impl`, and nothing that a config holds is ever imported or run. Keras 3.0 to 3.15
+write the same things in different words (a dtype as a string or as a policy, an argument more or less).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from reference_impl import LAYERS, Named, Sequential
+from reference_impl.activations import ACTIVATIONS
+from reference_impl.losses import LOSSES
+from reference_impl.sequential import DTYPES
+from reference_impl.spec import BadInput, Layer, one_of
+
+Config = Mapping[str, Any]
+
+# Why a model that is no Sequential, or a layer that people ask for, cannot be checked, by Keras's class name.
+REFUSED = {
+    "Functional": "it is a graph of layers, and tapecheck checks layers one after the other",
+    "Lambda": "it holds Python code",
+    "Bidirectional": "it is two LSTMs and what merges them; check the LSTM within it by itself",
+    "Sequential": "it is a model inside the model; put its layers into the outer one",
+    "Embedding": "its input are token ids, which have no gradient; check the layers after it on vectors",
+}
+
+# Arguments that change no output and no gradient, since weights and input are given.
+MEANINGLESS = ("name", "trainable", "dtype", "batch_input_shape")
+# Values that stand in a config where the argument was left out.
+LEFT_OUT = {"data_format": "channels_last", "reduction": "sum_over_batch_size", "axis": -1}
+
+# Tables by the last word of an argument's name: "recurrent_activation" takes an activation.
+TABLES: dict[str, Mapping[Any, Any]] = {"activation": ACTIVATIONS, "loss": LOSSES}
+
+# Keras's short names of losses.
+SHORT = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+}
+
+
+class Refused(ValueError):
+    """Something in a config that cannot be taken over: the sentence about it, without its subject."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a config says. A size that it leaves open is None."""
+
+    model: Sequential
+    batch: int | None
+    timesteps: int | None
+    features: int | None
+    dtype: str
+    compiled: Any  # the loss as Keras serialized it; None where the model was not compiled
+
+
+def described(config: object) -> Description:
+    """The Sequential that a config describes. Raises BadInput with everything that is not supported, each
+    layer by its position in Keras's `model.layers` and its own name.
+    """
+    try:
+        top = mapping(config, "the config")
+        kind = class_of(top)
+        if kind != "Sequential":
+            why = REFUSED.get(kind, "only the layers of a keras.Sequential are known one by one")
+            raise Refused(f"it is a {kind}, but should be a Sequential: {why}")
+        inner = mapping(top.get("config"), "the model's config")
+        if not isinstance(inner.get("layers"), list | tuple):
+            raise Refused(f"the model's `layers` = {inner.get('layers')!r:.60}, but should be a list")
+        layers = [mapping(layer, f"layer {position}") for position, layer in enumerate(inner["layers"])]
+        given = [mapping(layer.get("config"), "the input's config") for layer in layers if is_input(layer)]
+        batch, timesteps, features = input_sizes(given, inner)
+        compiled = mapping(top.get("compile_config") or {}, "`compile_config`")
+    except Refused as problem:
+        raise BadInput("this model", [str(problem)]) from problem
+
+    layers = [layer for layer in layers if not is_input(layer)]
+    said: list[str] = []
+    specs: list[Layer] = []
+    dtypes: list[str] = []
+    for position, layer in enumerate(layers):
+        spec, dtype, problems = layer_of(layer)
+        said += [f"layer {position} ({name_of(layer)}): {problem}" for problem in problems]
+        specs += [spec] if spec else []
+        if dtype and dtypes and dtype != dtypes[0]:
+            said.append(
+                f"layer {position} ({name_of(layer)}): `dtype` = {dtype!r}, but should be {dtypes[0]!r}, "
+                "as that of the layers before it"
+            )
+        dtypes += [dtype] if dtype else []
+    if not layers:
+        said.append("the model has no layers")
+    weights = compiled.get("loss_weights")
+    if weights not in (None, 1, [1], [1.0]):
+        said.append(f"`loss_weights` = {weights!r}, but should be left out: there is one loss")
+    if said:
+        raise BadInput("this model", said)
+    return Description(Sequential(specs), batch, timesteps, features, dtypes[0], compiled.get("loss"))
+
+
+def mapping(value: object, what: str) -> Config:
+    """The value if it is a JSON object. Raises Refused."""
+    if not isinstance(value, Mapping):
+        raise Refused(f"{what} is {value!r:.60}, but should be an object as Keras writes it")
+    return value
+
+
+def is_input(layer: Config) -> bool:
+    """Whether this is no layer but the shape of the input."""
+    return layer.get("class_name") == "InputLayer"
+
+
+def name_of(layer: Config) -> str:
+    """The layer's own name, or else its class."""
+    inner = layer.get("config")
+    name = inner.get("name") if isinstance(inner, Mapping) else None
+    return str(name or layer.get("class_name"))
+
+
+def class_of(config: Config) -> str:
+    """The class name of something of Keras's own. Raises Refused for anyone else's class or function."""
+    kind, module, registered = (config.get(name) for name in ("class_name", "module", "registered_name"))
+    own = re.match(r"keras(\.|$)", str(module)) and registered in (None, kind)
+    if not isinstance(kind, str):
+        raise Refused(f"has `class_name` = {kind!r:.60}, but should be a class as Keras writes it")
+    if not own:
+        raise Refused(f"{kind} is not supported: it is a class of its own ({module}), not one of Keras's")
+    return kind
+
+
+# ---- the input
+
+
+def input_sizes(inputs: list[Config], model: Config) -> tuple[int | None, int | None, int | None]:
+    """B, T and D of the input, as far as they are fixed. Raises Refused."""
+    given = inputs[0] if inputs else {}
+    shape = given.get("batch_shape") or given.get("batch_input_shape") or model.get("build_input_shape")
+    if len(inputs) > 1 or given.get("sparse") or given.get("ragged"):
+        raise Refused("its input should be one dense array of shape (batch, timesteps, features)")
+    if shape is None:
+        return None, None, None
+    sized = isinstance(shape, list | tuple) and all(size is None or isinstance(size, int) for size in shape)
+    if not sized or len(shape) != 3:
+        raise Refused(f"its input has shape {shape!r:.60}, but should have (batch, timesteps, features)")
+    batch, timesteps, features = shape
+    return batch, timesteps, features
+
+
+# ---- layers
+
+
+def layer_of(layer: Config) -> tuple[Layer | None, str | None, list[str]]:
+    """The spec of a serialized layer, its dtype, and what keeps either from being used, a sentence each."""
+    try:
+        kind = class_of(layer)
+        if kind not in LAYERS:
+            why = REFUSED.get(kind, f"tapecheck knows {', '.join(LAYERS)}")
+            raise Refused(f"{kind} is not supported: {why}")
+        config = mapping(layer.get("config"), "its config")
+    except Refused as problem:
+        return None, None, [str(problem)]
+    known = {field.name: field for field in fields(LAYERS[kind])}
+    said: list[str] = []
+    dtype = None
+    try:
+        dtype = policy(config.get("dtype", "float32"))
+    except Refused as problem:
+        said.append(str(problem))
+    unused = LAYERS[kind].NOT_YET
+    arguments = {}
+    for argument, value in config.items():
+        if argument in MEANINGLESS or argument.endswith("_initializer"):
+            continue
+        if argument not in known and (is_off(argument, value) or unused.get(argument, MISSING) == value):
+            continue
+        try:
+            arguments[argument] = taken(value, argument)
+        except Refused as problem:
+            said.append(f"`{argument}`: {problem}")
+    needed = [name for name, field in known.items() if field.default is MISSING and name not in arguments]
+    said += [f"`{name}` is missing" for name in needed if not said]
+    if said:
+        return None, dtype, said
+    spec = LAYERS[kind](**arguments)
+    return spec, dtype, spec.problems()
+
+
+def policy(dtype: Any) -> str:
+    """ "float32" or "float64", from a dtype's name or a serialized policy. Raises Refused."""
+    if isinstance(dtype, Mapping):
+        if dtype.get("class_name") != "DTypePolicy":
+            raise Refused(f"`dtype` is a {dtype.get('class_name')}, but should be float32 or float64")
+        dtype = mapping(dtype.get("config"), "`dtype`").get("name")
+    if problems := one_of("dtype", dtype, DTYPES):
+        raise Refused(problems[0])
+    return str(dtype)
+
+
+def taken(value: Any, argument: str) -> Any:
+    """An argument's value as a spec takes it: plain, Named, a spec, a list as a tuple. Raises Refused."""
+    if isinstance(value, list | tuple):
+        return tuple(taken(each, argument) for each in value)
+    if not isinstance(value, Mapping):
+        return named(value, argument)
+    kind = value.get("class_name")
+    if kind in ("__numpy__", "__tensor__"):
+        return taken(mapping(value.get("config"), "an array").get("value"), argument)
+    if kind == "function" and is_name(value.get("config"), argument):
+        return named(value["config"], argument)  # a function of Keras's own, by its name
+    if kind in ("function", "__lambda__", None):
+        raise Refused("it holds Python code, which is not run; use one of Keras's own by name")
+    kind = class_of(value)
+    if kind in LAYERS and not table_of(argument):
+        spec, _, said = layer_of(value)
+        if spec is None or said:
+            raise Refused("; ".join(said))
+        return spec
+    config = mapping(value.get("config") or {}, f"the config of {kind}")
+    if kind == "Activation":  # the layer, in the place of what it wraps
+        return taken(config.get("activation"), argument)
+    name = named(kind, argument)
+    defaults = getattr(table_of(argument).get(name), "defaults", {})
+    given = {
+        member: taken(each, member)
+        for member, each in config.items()
+        if member not in MEANINGLESS
+        and (each != defaults[member] if member in defaults else not is_off(member, each))
+    }
+    return Named(name, **given) if given else name
+
+
+def is_off(argument: str, value: Any) -> bool:
+    """Whether an argument that a spec does not know does nothing: None, False, 0, or as if left out."""
+    return value in (None, False) or LEFT_OUT.get(argument, MISSING) == value
+
+
+# ---- names of tables
+
+
+def table_of(argument: str) -> Mapping[Any, Any]:
+    """The table of names that an argument's value is one of, {} for an argument without."""
+    return TABLES.get(argument.rpartition("_")[2], {})
+
+
+def plain(name: str) -> str:
+    """A name as all of Keras's spellings of it have it: "LeakyReLU" and "leaky_relu" are "leakyrelu"."""
+    return name.lower().replace("_", "")
+
+
+def named(value: Any, argument: str) -> Any:
+    """A name in the table's spelling; any other value, or a name that no table has, as it is."""
+    if not isinstance(value, str):
+        return value
+    value = SHORT.get(value.lower(), value)
+    spellings = {plain(name): name for name in table_of(argument) if name}
+    return spellings.get(plain(value), value)
+
+
+def is_name(value: object, argument: str) -> bool:
+    """Whether the value is a name of the argument's table."""
+    return isinstance(value, str) and named(value, argument) in table_of(argument)
+
+
+def loss_of(compiled: Any) -> str | Named:
+    """The loss that a model was compiled with, from what Keras serialized. Raises BadInput."""
+    if isinstance(compiled, list | tuple) and len(compiled) == 1:
+        (compiled,) = compiled
+    if isinstance(compiled, Mapping) and "class_name" not in compiled and len(compiled) == 1:
+        (compiled,) = compiled.values()
+    try:
+        loss = taken(compiled, "loss")
+    except Refused as problem:
+        raise BadInput("the loss that this model was compiled with", [str(problem)]) from problem
+    return loss
