@@ -36,23 +36,30 @@ def save(problem: Problem, result: Result, implementation: str, folder: Path = F
             arrays[name] = numeric(getattr(result, name))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{problem.case.name}.npz"
-    np.savez(path, allow_pickle=False, case=json.dumps(case, default=written), implementation=implementation, **arrays)
+    np.savez(
+        path,
+        allow_pickle=False,
+        case=json.dumps(case, default=written),
+        implementation=implementation,
+        **arrays,
+    )
     return path
 
 
 def written(value: Layer | Named) -> dict[str, Any]:
     """A layer, or a name with arguments, in JSON."""
     if isinstance(value, Named):
-        return {"named": value.name, "arguments": value.arguments}
-    return {"layer": type(value).__name__, "arguments": value.arguments()}
+        return {"Named": value.name, "arguments": value.arguments}
+    return {"Layer": type(value).__name__, "arguments": value.arguments()}
 
 
 def read(value: dict[str, Any]) -> Any:
-    """What `written` made an object of; lists within are tuples again, since a spec holds no list."""
-    tuples = {name: tuple(each) if isinstance(each, list) else each for name, each in value.items()}
-    if "named" in value:
-        return Named(value["named"], **read(value["arguments"]))
-    return LAYERS[value["layer"]](**value["arguments"]) if "layer" in value else tuples
+    """What `written` put into JSON; a list within is a tuple again, since no spec holds a list."""
+    if "Named" in value:
+        return Named(value["Named"], **value["arguments"])
+    if "Layer" in value:
+        return LAYERS[value["Layer"]](**value["arguments"])
+    return {name: tuple(each) if isinstance(each, list) else each for name, each in value.items()}
 
 
 def numeric(value: Any) -> Array:
@@ -69,8 +76,10 @@ def load(path: Path) -> tuple[Problem, Result, str]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-        case = json.loads(str(arrays.pop("case")), object_hook=read)
-        layers = case.pop("model")
+        fields = json.loads(str(arrays.pop("case")), object_hook=read)
+        case = Case(**fields | {"model": Sequential(fields["model"])})
+    except BadInput:
+        raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(
             str(path), [f"it is no file that tapecheck saved: {type(error).__name__}: {error}"]
@@ -85,7 +94,7 @@ def load(path: Path) -> tuple[Problem, Result, str]:
         arrays["y"],
         group("weights"),
         group("initial_state"),
-        case=Case(**case, model=Sequential(layers)),
+        case=case,
     )
     loss = arrays.get("loss")
     result = Result(

@@ -27,8 +27,10 @@ REFUSED = {
     "Embedding": "its input are token ids, which have no gradient; check the layers after it on vectors",
 }
 
-# Arguments that change no output and no gradient, since weights and input are given.
-MEANINGLESS = ("name", "trainable", "dtype", "batch_input_shape")
+# Arguments that change no output and no gradient: what weights, input and random numbers began as, since
+# they are given, and what training leaves alone. A dtype is read by itself.
+MEANINGLESS = ("name", "trainable", "dtype", "batch_input_shape", "seed")
+INITIALIZER = "_initializer"
 # Values that stand in a config where the argument was left out.
 LEFT_OUT = {"data_format": "channels_last", "reduction": "sum_over_batch_size", "axis": -1}
 
@@ -177,13 +179,12 @@ def layer_of(layer: Config) -> tuple[Layer | None, str | None, list[str]]:
     unused = LAYERS[kind].NOT_YET
     arguments = {}
     for argument, value in config.items():
-        if argument in MEANINGLESS or argument.endswith("_initializer"):
-            continue
-        if argument not in known and (is_off(argument, value) or unused.get(argument, MISSING) == value):
+        off = argument in MEANINGLESS or is_off(argument, value) or unused.get(argument, MISSING) == value
+        if argument.endswith(INITIALIZER) or (argument not in known and off):
             continue
         try:
             arguments[argument] = taken(value, argument)
-        except Refused as problem:
+        except (Refused, RecursionError) as problem:
             said.append(f"`{argument}`: {problem}")
     needed = [name for name, field in known.items() if field.default is MISSING and name not in arguments]
     said += [f"`{name}` is missing" for name in needed if not said]
@@ -277,6 +278,6 @@ def loss_of(compiled: Any) -> str | Named:
         (compiled,) = compiled.values()
     try:
         loss = taken(compiled, "loss")
-    except Refused as problem:
+    except (Refused, RecursionError) as problem:
         raise BadInput("the loss that this model was compiled with", [str(problem)]) from problem
     return loss

@@ -1,12 +1,14 @@
 """Saved checks: everything comes back, and a file from elsewhere is refused in one line."""
 
+import json
+
 import numpy as np
 import pytest
 
-from reference_impl import LSTM, BadInput, Dense, Flatten, Sequential
+from reference_impl import LSTM, BadInput, Dense, Flatten, Named, Sequential
 from tapecheck import Case, Result, check
 from tapecheck.cli import main
-from tapecheck.saved import load, save
+from tapecheck.saved import load, read, save, written
 
 CASE = Case(
     "saved",
@@ -81,3 +83,23 @@ def test_npz_of_something_else_is_refused(tmp_path):
     for name in ("plain.npz", "pickled.npz", "missing.npz"):
         with pytest.raises(BadInput, match="no file that tapecheck saved"):
             load(tmp_path / name)
+
+
+def test_names_with_arguments_layers_within_layers_and_tuples_come_back():
+    """All that an argument can be goes through JSON and back: the same case is made of it."""
+    for value in (
+        Named("leaky_relu", negative_slope=0.1),
+        Named("weighted", alpha=(0.25, 0.75)),
+        Dense(3, activation=Named("relu", max_value=6.0)),
+        LSTM(2, activation=Dense(3)),
+    ):
+        text = json.dumps({"model": [value], "sizes": (1, 2)}, default=written)
+        back = json.loads(text, object_hook=read)
+        assert (repr(back["model"][0]), back["sizes"]) == (repr(value), (1, 2))
+
+
+def test_a_case_that_does_not_fit_is_refused(tmp_path):
+    """A file whose case has arguments that no case has is refused in one line, not with a traceback."""
+    np.savez(tmp_path / "odd.npz", case=json.dumps({"name": "odd", "model": [], "rows": 3}))
+    with pytest.raises(BadInput, match="no file that tapecheck saved"):
+        load(tmp_path / "odd.npz")

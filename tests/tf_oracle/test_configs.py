@@ -1,0 +1,266 @@
+"""Models as specs: every argument and every bit of the weights is taken over, or refused by its name."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference_impl import LAYERS, BadInput
+from tf_oracle.configs import REFUSED, described, loss_of
+from tf_oracle.keras_file import read, weights_of
+from tf_oracle.live import taken_apart
+from tf_oracle.models import build, get_weights, set_weights
+from tf_oracle.start import load
+
+# Keras's own model.save, with NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+# Stacks by what is particular in them, as functions of `keras.layers`.
+STACKS = {
+    "plain": lambda L: [L.LSTM(4), L.Dense(2)],
+    "sequences": lambda L: [L.LSTM(4, return_sequences=True), L.Dense(2, activation="softmax")],
+    "names": lambda L: [
+        L.LSTM(4, return_sequences=True, name="lstm_7"),
+        L.LSTM(3, name="my net"),
+        L.Dense(1),
+    ],
+    "flatten": lambda L: [L.LSTM(4, return_sequences=True), L.Flatten(), L.Dense(5), L.Dense(2)],
+    "no biases": lambda L: [L.LSTM(4, use_bias=False), L.Dense(2, use_bias=False)],
+    "linear": lambda L: [L.LSTM(4, activation=None, recurrent_activation="linear"), L.Dense(2, "linear")],
+    "forget bias": lambda L: [
+        L.LSTM(4, unit_forget_bias=False),
+        L.Dense(2, activation=load().keras.ops.tanh),
+    ],
+    "initializers": lambda L: [
+        L.LSTM(4, kernel_initializer="ones", seed=3),
+        L.Dense(2, bias_initializer="ones"),
+    ],
+    "frozen": lambda L: [L.LSTM(4, trainable=False), L.Dense(2)],
+    "float64": lambda L: [L.LSTM(4, dtype="float64"), L.Dense(2, dtype="float64")],
+    "implementation": lambda L: [L.LSTM(4, implementation=2, use_cudnn=False), L.Dense(2)],
+}
+
+
+def model_of(stack, batch=None, timesteps=5, seed=3):
+    """A real model with random weights, biases included."""
+    keras = load().keras
+    layers = STACKS[stack](keras.layers)
+    model = keras.Sequential([keras.layers.Input(batch_shape=(batch, timesteps, 3)), *layers])
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.standard_normal(array.shape) for array in model.get_weights()])
+    return model
+
+
+def arguments(layer):
+    """What Keras writes of a layer, without its name, its dtype and how its weights began."""
+    config = layer.get_config()
+    drop = ("name", "dtype", "trainable", "seed")
+    return {key: value for key, value in config.items() if key not in drop and "_initializer" not in key}
+
+
+def assert_same_model(model, file):
+    """The twin built from the file has the model's arguments, weights and outputs, to the bit."""
+    description = described(file.config)
+    shape = (3, 5, 3)
+    weights = weights_of(description.model, shape, file.groups, description.dtype)
+    twin = build(description.model, shape, description.dtype)
+    set_weights(twin, weights)
+    assert [arguments(layer) for layer in twin.layers] == [arguments(layer) for layer in model.layers]
+    for ours, theirs in zip(get_weights(twin).values(), model.get_weights(), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    # Within float32, to which Keras rounds the input of a float64 model, unless its Input has a dtype too.
+    x = np.random.default_rng(4).standard_normal(shape).astype("float32").astype(description.dtype)
+    assert twin(x).numpy().tobytes() == model(x).numpy().tobytes()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_file_and_live_model_become_the_same_model(stack, tmp_path):
+    """What is saved and read back, and what is taken apart alive, is the model, in every argument."""
+    model = model_of(stack)
+    model.save(tmp_path / "model.keras")
+    assert_same_model(model, read(tmp_path / "model.keras"))
+    assert_same_model(model, taken_apart(model))
+
+
+@pytest.mark.parametrize("version", ["3.0.5", "3.6.0"])
+def test_files_of_other_versions(version):
+    """Files that Keras 3.0 and 3.6 wrote are read as the installed Keras reads them."""
+    path = FIXTURES / f"keras-{version}.keras"
+    metadata = read(path).config
+    assert described(metadata).compiled["class_name"] == "CategoricalCrossentropy"
+    assert loss_of(described(metadata).compiled) == "categorical_crossentropy"
+    assert_same_model(load().keras.saving.load_model(path), read(path))
+
+
+def refusals(layers, tmp_path, **compiled):
+    """What is said of a model, which has to be the same for its file and for itself."""
+    keras = load().keras
+    model = keras.Sequential([keras.layers.Input((5, 3)), *layers])
+    model.compile(**compiled)
+    model.save(tmp_path / "model.keras")
+    said = []
+    for file in (read(tmp_path / "model.keras"), taken_apart(model)):
+        with pytest.raises(BadInput) as raised:
+            loss_of(described(file.config).compiled)
+        said.append(raised.value.problems)
+    assert said[0] == said[1]
+    return said[0]
+
+
+PYTHON = "it holds Python code, which is not run; use one of Keras's own by name"
+
+
+def double(z):
+    """Python code of the user's."""
+    return 2 * z
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (
+            lambda L: [L.LSTM(4), L.Dense(2), L.Lambda(lambda x: 2 * x)],
+            "layer 2 (lambda): Lambda is not supported: it holds Python code",
+        ),
+        (
+            lambda L: [L.LSTM(4, activation=double, name="own")],
+            f"layer 0 (own): `activation`: {PYTHON}",
+        ),
+        (
+            lambda L: [L.LSTM(4), L.Dense(1, activation=lambda z: z, name="head")],
+            f"layer 1 (head): `activation`: {PYTHON}",
+        ),
+        (
+            lambda L: [L.Bidirectional(L.LSTM(4)), L.Dense(1)],
+            f"layer 0 (bidirectional): Bidirectional is not supported: {REFUSED['Bidirectional']}",
+        ),
+        (
+            lambda L: [L.LSTM(4), load().keras.Sequential([L.Dense(2)], name="inner")],
+            f"layer 1 (inner): Sequential is not supported: {REFUSED['Sequential']}",
+        ),
+        (
+            lambda L: [L.GRU(4, name="gru")],
+            f"layer 0 (gru): GRU is not supported: tapecheck knows {', '.join(LAYERS)}",
+        ),
+        (
+            lambda L: [L.LSTM(4), L.Dense(2, dtype="mixed_float16", name="head")],
+            "layer 1 (head): `dtype` = 'mixed_float16', but should be one of float32, float64; "
+            "did you mean 'float64'?",
+        ),
+        (
+            lambda L: [L.LSTM(4), L.Dense(2, dtype="float64", name="head")],
+            "layer 1 (head): `dtype` = 'float64', but should be 'float32', as that of the layers before it",
+        ),
+    ],
+)
+def test_what_is_not_supported_is_named(layers, said, tmp_path):
+    """An unsupported layer or argument is refused by position and name, read from a file or alive."""
+    assert refusals(layers(load().keras.layers), tmp_path) == [said]
+
+
+def test_everything_that_is_not_supported_is_named_at_once(tmp_path):
+    """One error lists every layer that is refused."""
+    L = load().keras.layers
+    said = refusals([L.GRU(4, return_sequences=True), L.LSTM(3), L.BatchNormalization()], tmp_path)
+    assert [line.partition(":")[0] for line in said] == ["layer 0 (gru)", "layer 2 (batch_normalization)"]
+
+
+def test_classes_of_the_users_own_are_refused():
+    """A subclass of a layer, a subclass of Sequential and a functional model are refused by their class."""
+    keras = load().keras
+    L = keras.layers
+    own_layer = type("LSTM", (L.LSTM,), {"__module__": "elsewhere"})
+    own_model = type("Sequential", (keras.Sequential,), {"__module__": "elsewhere"})
+    x = L.Input((5, 3))
+    for model, said in (
+        (
+            keras.Sequential([own_layer(4, name="lstm")]),
+            "layer 0 (lstm): LSTM is not supported: it is a class",
+        ),
+        (own_model([L.LSTM(4)]), "Sequential is not supported: it is a class of its own (elsewhere)"),
+        (keras.Model(x, L.LSTM(4)(x)), "it is a Functional, but should be a Sequential: it is a graph"),
+    ):
+        with pytest.raises(BadInput) as raised:
+            described(taken_apart(model).config)
+        assert raised.value.problems[0].startswith(said)
+    with pytest.raises(BadInput, match=r"`model` = 3, but should be a keras.Sequential"):
+        taken_apart(3)
+
+
+def test_the_loss_that_a_model_was_compiled_with(tmp_path):
+    """Short names, functions, objects, lists of one: each way to name a loss is understood."""
+    keras = load().keras
+    for loss, expected in (
+        ("mse", "mean_squared_error"),
+        ("MeanAbsoluteError", "mean_absolute_error"),
+        (["binary_crossentropy"], "binary_crossentropy"),
+        (keras.losses.mean_squared_error, "mean_squared_error"),
+        (keras.losses.CategoricalCrossentropy(), "categorical_crossentropy"),
+    ):
+        model = model_of("plain")
+        model.compile(loss=loss)
+        model.save(tmp_path / "model.keras")
+        for file in (read(tmp_path / "model.keras"), taken_apart(model)):
+            assert loss_of(described(file.config).compiled) == expected
+    model.compile(loss="mse", loss_weights=[2.0])
+    with pytest.raises(BadInput, match=r"`loss_weights` = \[2.0\], but should be left out"):
+        described(taken_apart(model).config)
+    model.compile(loss=double)
+    with pytest.raises(BadInput, match="compiled with cannot be used:\n  - it holds Python code"):
+        loss_of(described(taken_apart(model).config).compiled)
+
+
+def test_a_model_that_was_never_built_has_no_sizes():
+    """A Sequential without an input shape is described; its sizes are open and it has no weights."""
+    keras = load().keras
+    file = taken_apart(keras.Sequential([keras.layers.LSTM(4)]))
+    assert described(file.config).features is None
+    assert file.groups == {}
+
+
+def nodes(value, path=()):
+    """The path of everything within a JSON value."""
+    yield path
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, member in members:
+        yield from nodes(member, (*path, key))
+
+
+def edited(value, path, new):
+    """A copy of a JSON value with one node of it replaced."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = edited(value[path[0]], path[1:], new)
+    return copy
+
+
+CONFIG = read(FIXTURES / "keras-3.6.0.keras").config
+JSON = st.sampled_from([None, True, -1, 0.5, "", "LSTM", [], {}, [None, 3], {"class_name": "Dense"}, 10**30])
+
+
+@settings(max_examples=200, derandomize=True)
+@given(path=st.sampled_from(list(nodes(CONFIG))), new=JSON)
+def test_no_config_raises_anything_but_bad_input(path, new):
+    """With any node of a config replaced by nonsense, it is a model or it is refused in words."""
+    config = edited(CONFIG, path, new)
+    with contextlib.suppress(BadInput):
+        loss_of(described(config).compiled)
+
+
+def test_nesting_without_end_is_refused():
+    """Lists within lists in an argument, as deep as JSON allows, are one sentence."""
+    deep = json.loads("[" * 900 + "]" * 900)
+    layers = [{"module": "keras.layers", "class_name": "Dense", "config": {"units": 2, "activation": deep}}]
+    config = {"module": "keras", "class_name": "Sequential", "config": {"layers": layers}}
+    with pytest.raises(BadInput, match="`activation`"):
+        described(config)
