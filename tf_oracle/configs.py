@@ -12,7 +12,9 @@ from typing import Any
 
 from reference_impl import LAYERS, Named, Sequential
 from reference_impl.activations import ACTIVATIONS
+from reference_impl.constraints import CONSTRAINTS
 from reference_impl.losses import LOSSES
+from reference_impl.regularizers import REGULARIZERS
 from reference_impl.sequential import DTYPES
 from reference_impl.spec import BadInput, Layer, one_of
 
@@ -35,7 +37,12 @@ INITIALIZER = "_initializer"
 LEFT_OUT = {"data_format": "channels_last", "reduction": "sum_over_batch_size", "axis": -1}
 
 # Tables by the last word of an argument's name: "recurrent_activation" takes an activation.
-TABLES: dict[str, Mapping[Any, Any]] = {"activation": ACTIVATIONS, "loss": LOSSES}
+TABLES: dict[str, Mapping[Any, Any]] = {
+    "activation": ACTIVATIONS,
+    "regularizer": REGULARIZERS,
+    "constraint": CONSTRAINTS,
+    "loss": LOSSES,
+}
 
 # Keras's short names of losses.
 SHORT = {

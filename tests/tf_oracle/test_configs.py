@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference_impl import LAYERS, BadInput
-from tf_oracle.configs import REFUSED, described, loss_of
+from reference_impl import LAYERS, BadInput, Named
+from tf_oracle.configs import REFUSED, described, loss_of, taken
 from tf_oracle.keras_file import read, weights_of
 from tf_oracle.live import taken_apart
 from tf_oracle.models import build, get_weights, set_weights
@@ -264,3 +264,23 @@ def test_nesting_without_end_is_refused():
     config = {"module": "keras", "class_name": "Sequential", "config": {"layers": layers}}
     with pytest.raises(BadInput, match="`activation`"):
         described(config)
+
+
+def test_objects_become_names_with_arguments():
+    """Regularizers and constraints have their table's names, and those of their arguments that are given."""
+    keras = load().keras
+    R, C = keras.regularizers, keras.constraints
+    for argument, given, expected in (
+        ("kernel_regularizer", R.L2(), "l2"),
+        ("bias_regularizer", R.L1L2(l1=0.5, l2=0.25), Named("l1_l2", l1=0.5, l2=0.25)),
+        ("recurrent_regularizer", R.OrthogonalRegularizer(0.5), Named("orthogonal_regularizer", factor=0.5)),
+        ("kernel_constraint", C.MaxNorm(3, axis=1), Named("max_norm", max_value=3, axis=1)),
+        ("bias_constraint", C.NonNeg(), "non_neg"),
+        (
+            "recurrent_constraint",
+            C.MinMaxNorm(0.5, axis=(0, 1)),
+            Named("min_max_norm", min_value=0.5, axis=(0, 1)),
+        ),
+    ):
+        written = keras.saving.serialize_keras_object(given)
+        assert taken(json.loads(json.dumps(written)), argument) == expected
