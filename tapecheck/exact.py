@@ -1,8 +1,7 @@
-"""The exact gradient, and the complex step that checks it.
+"""The exact gradient.
 
 The textbook equations are run in other arithmetic than float: in balls, which enclose the true value
-rigorously, where the size allows, and in `numpy.longdouble` past that. The complex step is the third
-witness: it differentiates the textbook's *forward* pass and knows nothing of any backward.
+rigorously, where the size allows, and in `numpy.longdouble` past that.
 """
 
 import math
@@ -79,18 +78,6 @@ def by_longdouble(problem: Problem) -> Exact:
     if not math.isfinite(radius):
         raise NotEnclosed("the exact gradient is not known: a value overflows")
     return Exact(tensors, trace, "longdouble", radius)
-
-
-def complex_step(problem: Problem, name: str, index: tuple[int, ...], step: float = 1e-100) -> float:
-    """The derivative of the loss with respect to one entry of a weight, `x` or an initial state, by
-    Im loss(w + i*step) / step on the textbook's forward pass: exact to rounding in float64.
-
-    Source: Squire and Trapp, SIAM Review 40 (1998).
-    """
-    moved = problem.map(lambda array: array.astype(np.complex128))
-    moved.tensors[name][index] += step * 1j
-    _, loss, _ = textbook.forward(problem.model, moved, problem.loss)
-    return float(loss.imag / step)
 
 
 def scale(name: str, value: Array) -> Array:

@@ -14,8 +14,9 @@ from tapecheck.answer import SHOWN_LINES, Answer
 from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport
+from tapecheck.complexstep import complex_steps
 from tapecheck.diagnose import Diagnosis
-from tapecheck.exact import Exact, complex_step
+from tapecheck.exact import Exact
 from tapecheck.investigate import Investigation, investigate
 from tapecheck.localize import Divergence
 from tapecheck.saved import save
@@ -293,7 +294,7 @@ class Report:
         rows, outvoted = [], []
         for tensor, element in disputed:
             at, yours, oracle, true, unit = element
-            step = complex_step(self.problem, tensor.name, at)
+            (step,) = complex_steps(self.problem, tensor.name, [int(np.ravel_multi_index(at, tensor.shape))])
             figures = [f"{value:+.7g}" for value in (yours, oracle, true, step)]
             rows.append([place(self.problem, tensor.name, at), *figures])
             apart = tensor.limit * unit

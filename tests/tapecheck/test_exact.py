@@ -9,13 +9,11 @@ from flint import arb, ctx
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import Case
 from tapecheck import exact as module
-from tapecheck.compare import errors
 from tapecheck.exact import (
     BALL_LIMIT,
     NotEnclosed,
     by_balls,
     by_longdouble,
-    complex_step,
     exact,
     middles,
     multiply_adds,
@@ -84,17 +82,6 @@ def test_multiply_adds_are_counted():
     """B*T rows through every kernel, three times: forward, for the weights, for the inputs."""
     model = Sequential([LSTM(4, return_sequences=True), Dense(2)])
     assert multiply_adds(model, (3, 6, 5)) == 3 * (18 * (5 * 16 + 4 * 16) + 18 * 8)
-
-
-@pytest.mark.parametrize("name", ["lstm/kernel", "lstm/bias", "dense/kernel", "x", "lstm/initial_c"])
-def test_complex_step_is_exact_to_rounding(name):
-    """The witness without a backward pass gives the exact derivative to a few eps of scale."""
-    problem = CASE.problem()
-    true = exact(problem).tensors[name]
-    stepped = true.copy()
-    for index in np.ndindex(true.shape):
-        stepped[index] = complex_step(problem, name, index)
-    assert errors(name, stepped, true, np.dtype(float)).max() < 16
 
 
 def test_scale_is_per_time_step_where_there_is_time():
