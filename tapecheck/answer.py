@@ -1,55 +1,69 @@
 """Asking someone's implementation for its gradients, whatever it does."""
 
 import contextlib
+import faulthandler
 import io
 import signal
+import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
 from reference_impl.spec import Array, BadInput
 from tapecheck.case import Implementation, Problem, Result
 
-# Lines of what an implementation prints that a report shows.
-SHOWN_LINES = 20
+# The folders whose frames are this project's own, and of no interest to whoever wrote the implementation.
+OURS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "reference_impl"))
+
+# Seconds past the time limit after which native code is taken to hang.
+GRACE = 10
 
 
-class TooSlow(TimeoutError):
-    """The implementation took longer than the time limit."""
+class TooSlow(BaseException):
+    """The time limit is over. No Exception, so that no `except Exception` of theirs swallows it."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `failure` says why there is no result; `traceback` is the implementation's own."""
+    """What came back. `failure` says why there is no result; `traceback` is the implementation's own.
+
+    `not_done` is True where it raised NotImplementedError: it does not claim to do such a problem.
+    """
 
     result: Result = field(default_factory=lambda: Result({}))
     failure: str = ""
     traceback: tuple[str, ...] = ()
     printed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()  # names of input arrays that it wrote into
+    not_done: bool = False
 
 
-def ask(implementation: Implementation, problem: Problem, time_limit: float | None = None) -> Answer:
+def ask(implementation: Implementation, problem: Problem) -> Answer:
     """Call the implementation on a copy of the problem, which it may write into.
 
-    Nothing that it raises, prints or returns gets past this function. `time_limit` in seconds needs a
-    main thread and POSIX signals; it interrupts Python code, not a call that never returns to it.
+    Nothing that it raises, prints or returns gets past this function.
     """
     given = problem.copy()
     output = io.StringIO()
     returned: object = None
     failure = ""
     frames: tuple[str, ...] = ()
+    not_done = False
     try:
-        with contextlib.redirect_stdout(output), alarm(time_limit):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             returned = implementation(given)
-    except Exception as error:  # anyone's code: whatever it raises is its answer
+    except (Exception, SystemExit, TooSlow) as error:  # anyone's code: whatever it raises is its answer
         said = "; ".join(error.problems) if isinstance(error, BadInput) else str(error)
-        failure = f"raised {type(error).__name__}: {said}".splitlines()[0]
-        frames = its_own_frames(error)
+        not_done = isinstance(error, NotImplementedError)
+        verb = "does not do this" if not_done else f"raised {type(error).__name__}"
+        failure = (said if isinstance(error, TooSlow) else f"{verb}: {said}").splitlines()[0]
+        frames = () if not_done else its_own_frames(error)
     lines = tuple(output.getvalue().splitlines())
     here = inputs(given)
     changed = tuple(name for name, array in inputs(problem).items() if differs(array, here.get(name)))
@@ -63,12 +77,15 @@ def ask(implementation: Implementation, problem: Problem, time_limit: float | No
             f"returned a {type(returned).__name__}, but should return a tapecheck.Result or a dict of "
             "gradients by tensor name"
         )
-    return Answer(result, failure, frames, lines, changed)
+    return Answer(result, failure, frames, lines, changed, not_done)
 
 
 def inputs(problem: Problem) -> Mapping[str, Array]:
     """Every array of the problem by name."""
-    return {"y": problem.y, **problem.tensors}
+    alone = {"x": problem.x, "y": problem.y, "mask": problem.mask, "sample_weight": problem.sample_weight}
+    batches = {f"before[{k}]": batch for k, batch in enumerate(problem.before)}
+    given = {name: array for name, array in (alone | batches).items() if array is not None}
+    return given | problem.weights | problem.initial_state | problem.dropout | problem.upstream
 
 
 def differs(original: Array, now: object) -> bool:
@@ -76,27 +93,74 @@ def differs(original: Array, now: object) -> bool:
     return not isinstance(now, np.ndarray) or now.tobytes() != original.tobytes()
 
 
-def its_own_frames(error: Exception) -> tuple[str, ...]:
-    """The traceback's lines from the implementation's first frame on."""
-    own = error.__traceback__.tb_next if error.__traceback__ else None
-    text = "".join(traceback.format_exception(type(error), error, own))
-    return tuple(text.rstrip().splitlines())
+def its_own_frames(error: BaseException) -> tuple[str, ...]:
+    """The traceback's lines from the first frame that is not ours to the last one."""
+    said = traceback.TracebackException(type(error), error, error.__traceback__)
+    theirs = [k for k, frame in enumerate(said.stack) if not is_ours(frame.filename)]
+    said.stack[:] = said.stack[theirs[0] : theirs[-1] + 1] if theirs else []
+    return tuple("".join(said.format()).rstrip().splitlines())
+
+
+def is_ours(filename: str) -> bool:
+    """Whether a frame is of this project, of the import system, or of code that a dataclass generated."""
+    return filename.startswith((*OURS, "<frozen importlib", "<string>")) or filename.endswith(
+        "importlib/__init__.py"
+    )
+
+
+# ---- the time limit
+
+
+@dataclass(frozen=True)
+class Limited:
+    """An implementation that is stopped after so many seconds, whichever problem it is asked about.
+
+    A signal stops Python code, and calls that a signal interrupts. Native code that never comes back to
+    Python cannot be stopped alone: after as long again, and GRACE at least, the process is ended with
+    status 1, and what hangs is written to the file descriptor `log`. Raises BadInput where there are no
+    such signals: on Windows and outside of the main thread.
+    """
+
+    implementation: Implementation
+    seconds: float
+    log: int = 2
+
+    def __post_init__(self) -> None:
+        said = []
+        if not self.seconds > 0:
+            said.append(f"`time_limit` = {self.seconds!r}, but should be a positive number of seconds")
+        if not hasattr(signal, "SIGALRM"):
+            said.append("it needs a system with the signal SIGALRM, which Windows has not: leave it out")
+        elif threading.current_thread() is not threading.main_thread():
+            said.append(
+                f"it needs the main thread, but this is {threading.current_thread().name}: leave it out"
+            )
+        if said:
+            raise BadInput("a time limit", said)
+
+    def __call__(self, problem: Problem) -> Result | Mapping[str, Any]:
+        with alarm(self.seconds, self.log):
+            return self.implementation(problem)
 
 
 @contextlib.contextmanager
-def alarm(seconds: float | None) -> Iterator[None]:
-    """Raise TooSlow in the body after so many seconds; no limit for None."""
-    if seconds is None:
-        yield
-        return
+def alarm(seconds: float, log: int) -> Iterator[None]:
+    """Raise TooSlow in the body after so many seconds, and end the process where that stops nothing.
+
+    An alarm that was set before, such as that of pytest-timeout, goes on afterwards.
+    """
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        raise TooSlow(f"no answer within the time limit of {seconds:g} s")
+        raise TooSlow(f"gave no answer within the time limit of {seconds:g} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(signal.SIGALRM, ring)
+    started = time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(seconds + max(seconds, GRACE), exit=True, file=log)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        faulthandler.cancel_dump_traceback_later()
+        passed = time.monotonic() - started
+        signal.setitimer(signal.ITIMER_REAL, max(left - passed, 1e-3) if left else 0, interval)
+        signal.signal(signal.SIGALRM, handler)

@@ -1,20 +1,21 @@
 """Runs the sides and returns a Report."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 import tf_oracle
-from tapecheck.answer import Answer, ask
+from tapecheck.answer import Answer, Limited, ask
 from tapecheck.case import Case, Implementation, Problem
+from tapecheck.catalogue import named as named_cases
 from tapecheck.compare import TensorReport, compare
 from tapecheck.exact import Exact, NotEnclosed, exact, named, run_textbook
+from tapecheck.imports import name_of, require_callable
 from tapecheck.report import Report
 
 
 def check(
-    case: Case | Problem,
+    case: Case | Problem | str,
     implementation: Implementation | None = None,
     *,
     time_limit: float | None = None,
@@ -22,16 +23,25 @@ def check(
 ) -> Report:
     """Compare an implementation's gradients with TensorFlow's and with the exact ones.
 
-    `case` is what to check, or a problem drawn from it already. `implementation` is a callable that
-    takes a Problem and returns a Result, or a dict of gradients by tensor name; None is the shipped
-    NumPy implementation. It is given arrays of its own; whatever it raises or returns is in the report.
-    `time_limit` is in seconds, for the implementation alone. `pairs` lets the diagnosis of a failed check
-    look for two mistakes at once, which takes up to half a minute.
+    `case` is what to check, its name in the catalogue, or a problem drawn from it already.
+    `implementation` is a callable that takes a Problem and returns a Result, or a dict of gradients by
+    tensor name; None is the shipped NumPy implementation. It is given arrays of its own; whatever it raises
+    or returns is in the report. NotImplementedError says that it does not do such a case.
+    `time_limit` is in seconds, for each call of the implementation (see `tapecheck.answer.Limited`).
+    `pairs` lets the diagnosis of a failed check look for two mistakes at once, which takes up to half a
+    minute.
 
-    Raises `tf_oracle.OracleUnavailable` where TensorFlow cannot be used.
+    Raises BadInput for an unknown name, for an implementation that is not callable and where no time
+    limit can be set; `tf_oracle.OracleUnavailable` where TensorFlow cannot be used.
     """
+    if isinstance(case, str):
+        (case,) = named_cases([case])
     problem = case.problem() if isinstance(case, Case) else case
-    answer = ask(implementation, problem, time_limit) if implementation else Answer(problem.reference)
+    if implementation is not None:
+        require_callable(implementation, "this implementation", "`implementation`")
+        if time_limit is not None:
+            implementation = Limited(implementation, time_limit)
+    answer = ask(implementation, problem) if implementation else Answer(problem.reference)
     result = answer.result
     oracle = tf_oracle.run(problem.model, problem, problem.loss)
     truth: Exact | None = None
@@ -64,10 +74,3 @@ def check(
         forward={name: tensor for name, tensor in forward.items() if tensor.verdict != "unchecked"},
         tensors=gradients,
     )
-
-
-def name_of(implementation: Implementation) -> str:
-    """`package.module:function`, as the command takes it."""
-    named = implementation.func if isinstance(implementation, partial) else implementation
-    name = getattr(named, "__qualname__", type(named).__qualname__)
-    return f"{getattr(named, '__module__', None) or '?'}:{name}"

@@ -148,14 +148,24 @@ def run_check(arguments: argparse.Namespace) -> int:
     for report in checked(cases, implementation, arguments.time_limit, arguments.pairs):
         reports.append(report)
         case = report.problem.case
-        if not report.passed:
-            print(report.full(), report.saved_line(), sep="\n", end="\n\n")
+        # flushed, since a time limit may have to end the process in the next case
+        if report.answer.not_done and not arguments.names:
+            print(f"--  {case.name:{width}}  {report.answer.failure}", flush=True)
+        elif not (report.passed or report.answer.not_done):
+            print(report.full(), report.saved_line(), sep="\n", end="\n\n", flush=True)
         elif case in in_full:
-            print(report.full(), end="\n\n")
+            print(report.full(), end="\n\n", flush=True)
         else:
-            print(f"ok  {case.name:{width}}  {one_line(report)}")
+            print(f"ok  {case.name:{width}}  {one_line(report)}", flush=True)
     print(("" if cases[-1] in in_full else "\n") + summary(reports))
-    return 0 if all(report.passed for report in reports) else 1
+    return 0 if all_passed(reports) else 1
+
+
+def all_passed(reports: Sequence[Report]) -> bool:
+    """Whether nothing failed and something passed. What the implementation does not do is neither."""
+    return any(report.passed for report in reports) and all(
+        report.passed or report.answer.not_done for report in reports
+    )
 
 
 def checked(
@@ -197,15 +207,20 @@ def one_line(report: Report) -> str:
 
 def summary(reports: Sequence[Report]) -> str:
     """One line over all."""
-    failed = [report.problem.case.name for report in reports if not report.passed]
-    cases = f"{len(reports)} case{'s' * (len(reports) != 1)}"
+    done = [report for report in reports if not report.answer.not_done]
+    left = len(reports) - len(done)
+    rest = f"; {left} not done by this implementation" if left else ""
+    failed = [report.problem.case.name for report in done if not report.passed]
+    cases = f"{len(done)} case{'s' * (len(done) != 1)}"
     if failed:
-        return f"{len(failed)} of {cases} did not pass: {', '.join(failed)}"
-    rows = [tensor for report in reports for tensor in report.rows if tensor.passed]
+        return f"{len(failed)} of {cases} did not pass: {', '.join(failed)}{rest}"
+    if not done:
+        return f"nothing was checked{rest}"
+    rows = [tensor for report in done for tensor in report.rows if tensor.passed]
     worst = max(rows, key=lambda tensor: tensor.share_of_limit)
     return (
         f"{cases} passed, {len(rows)} tensors; "
-        f"largest error {worst.share_of_limit:.2f} of its limit of {figure(worst.limit)} eps"
+        f"largest error {worst.share_of_limit:.2f} of its limit of {figure(worst.limit)} eps{rest}"
     )
 
 

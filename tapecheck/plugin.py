@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from reference_impl.spec import BadInput
+from tapecheck.answer import Limited
 from tapecheck.case import Case, Implementation, Problem
 from tapecheck.check import check
+from tapecheck.cli import seconds
 from tapecheck.imports import imported
 from tapecheck.report import GradientMismatch, Report
 from tapecheck.text import table
@@ -24,25 +26,43 @@ from tf_oracle import versions
 
 NEAREST = "tapecheck_nearest_to_limit"
 SHARE = "tapecheck_share_of_limit"
+TERMINAL = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`pytest --implementation package.module:function`."""
-    parser.getgroup("tapecheck").addoption(
+    """`pytest --implementation package.module:function --time-limit 10`."""
+    group = parser.getgroup("tapecheck")
+    group.addoption(
         "--implementation",
         metavar="PACKAGE.MODULE:FUNCTION",
         help="the implementation that the gradient_check fixture checks where a test names none",
     )
+    group.addoption(
+        "--time-limit",
+        type=seconds,
+        metavar="SECONDS",
+        help="give an implementation that the gradient_check fixture checks so long for each call",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a path that names nothing before the first test runs."""
+    """Refuse a path that names nothing before the first test runs. Keep the terminal's standard error,
+    which pytest redirects while a test runs, for what a time limit may have to say.
+    """
+    config.stash[TERMINAL] = os.dup(2)
     path = config.getoption("--implementation")
     if path:
         try:
             imported(path)
         except BadInput as problem:
             raise pytest.UsageError(str(problem)) from problem
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close it again."""
+    if TERMINAL in config.stash:
+        os.close(config.stash[TERMINAL])
+        del config.stash[TERMINAL]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -54,22 +74,29 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"tapecheck: {path} against {installed}"
 
 
-@pytest.fixture(scope="session")
-def implementation(pytestconfig: pytest.Config) -> Implementation | None:
-    """What `--implementation` names; None, the shipped one, without it."""
-    path = pytestconfig.getoption("--implementation")
-    return imported(path) if path else None
-
-
 @pytest.fixture
-def gradient_check(
-    request: pytest.FixtureRequest, implementation: Implementation | None
-) -> Callable[..., Report]:
-    """A function (case, implementation=None) -> Report that fails the test unless the check passes."""
+def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
+    """A function (case, implementation=None) -> Report that fails the test unless the check passes, and
+    skips it where the implementation raises NotImplementedError.
 
-    def checked(case: Case | Problem, implementation: Implementation | None = implementation) -> Report:
+    `case` is as for `tapecheck.check`; None stands for what `--implementation` names, or else for the
+    shipped implementation.
+    """
+    config = request.config
+    path, limit = config.getoption("--implementation"), config.getoption("--time-limit")
+
+    def checked(case: Case | Problem | str, implementation: Implementation | None = None) -> Report:
         __tracebackhide__ = True
-        report = check(case, implementation)
+        try:
+            if implementation is None and path:
+                implementation = imported(path)
+            if implementation is not None and limit:
+                implementation = Limited(implementation, limit, config.stash[TERMINAL])
+            report = check(case, implementation)
+        except BadInput as problem:
+            pytest.fail(str(problem), pytrace=False)
+        if report.answer.not_done:
+            pytest.skip(f"the implementation {report.answer.failure}")
         nearest = max(report.rows, key=lambda tensor: tensor.share_of_limit)
         request.node.user_properties += [(NEAREST, nearest.name), (SHARE, nearest.share_of_limit)]
         report.assert_passed()

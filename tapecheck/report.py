@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from reference_impl.spec import did_you_mean
-from tapecheck.answer import SHOWN_LINES, Answer
+from tapecheck.answer import Answer
 from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport
@@ -20,9 +20,12 @@ from tapecheck.exact import Exact
 from tapecheck.investigate import Investigation, investigate
 from tapecheck.localize import Divergence
 from tapecheck.saved import save
-from tapecheck.text import figure, indent, table
+from tapecheck.text import figure, indent, plain, table
 from tapecheck.witnesses import outvoted_of_three, place, shape_of_error
 from tf_oracle import OraclePass, versions
+
+# Lines of what an implementation prints that a report shows.
+SHOWN_LINES = 5
 
 
 class GradientMismatch(AssertionError):
@@ -60,6 +63,8 @@ class Report:
     @cached_property
     def wrongs(self) -> list[str]:
         """Everything that makes the check fail, a sentence each."""
+        if self.answer.not_done:
+            return []
         wrongs = [
             f"{name} is not a tensor of this model{did_you_mean(name, self.tensors)}"
             for name in self.answer.result.gradients
@@ -77,6 +82,8 @@ class Report:
     @cached_property
     def doubts(self) -> list[str]:
         """Everything that keeps a check without wrongs from passing, a sentence each."""
+        if self.answer.not_done:
+            return [f"the implementation {self.answer.failure}"]
         if self.answer.failure:
             return []
         if self.exact is None:
@@ -156,7 +163,8 @@ class Report:
 
     def __str__(self) -> str:
         """At most 100 columns of ASCII, the verdict on the first line."""
-        return "\n".join([self.headline, "", *indent([self.sides, *self.tensor_lines(), *self.evidence()])])
+        lines = [self.headline, "", *indent([self.sides, *self.tensor_lines(), *self.evidence()])]
+        return plain("\n".join(lines))
 
     def full(self) -> str:
         """The report with the two models' layers and weights set side by side, at 80 columns."""

@@ -23,6 +23,11 @@ def figure(value: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def plain(text: str) -> str:
+    """The text in ASCII; what is not is written as in Python, such as \\u2588."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
 def indent(lines: Iterable[str], by: int = 2) -> list[str]:
     """The lines moved right; empty ones stay empty."""
     return [" " * by + line if line else "" for line in lines]

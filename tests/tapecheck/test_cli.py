@@ -26,8 +26,22 @@ def my_module(tmp_path, monkeypatch):
         "    return problem.reference.gradients\n"
         "def wrong(problem):\n"
         "    return {name: -g for name, g in problem.reference.gradients.items()}\n"
+        "class Mine:\n"
+        "    def gradients(self, problem):\n"
+        "        return problem.reference.gradients\n"
+        "mine = Mine()\n"
+        "def modest(problem):\n"
+        "    if problem.x.shape[1] > 1:\n"
+        "        raise NotImplementedError('one step only')\n"
+        "    return problem.reference.gradients\n"
+        "def hanging(problem):\n"
+        "    while problem.x.shape[1] == 1: pass\n"
+        "    return problem.reference.gradients\n"
         "number = 3\n"
     )
+    (tmp_path / "broken_for_cli.py").write_text("def f(:\n")
+    (tmp_path / "lost_for_cli.py").write_text("import no_such_library\n")
+    (tmp_path / "raising_for_cli.py").write_text("raise SystemExit('no data')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield "mine_for_cli"
@@ -84,6 +98,12 @@ def test_right_implementation_has_status_0(capsys, my_module):
         (["check", "--implementation", "no_such_module:f"], "no_such_module cannot be imported"),
         (["check", "--implementation", "mine_for_cli:rigth"], "does not exist; did you mean 'right'?"),
         (["check", "--implementation", "mine_for_cli:number"], "number in mine_for_cli is not callable"),
+        (["check", "--implementation", "mine_for_cli.right"], "did you mean 'mine_for_cli:right'?"),
+        (["check", "--implementation", "./mine_for_cli.py:right"], "did you mean 'mine_for_cli:right'?"),
+        (["check", "--implementation", "broken_for_cli:f"], "broken_for_cli cannot be imported: SyntaxError"),
+        (["check", "--implementation", "lost_for_cli:f"], "No module named 'no_such_library'"),
+        (["check", "--implementation", "raising_for_cli:f"], 'raising_for_cli.py", line 1, in <module>'),
+        (["check", "--time-limit", "soon"], "invalid seconds value: 'soon'"),
         (["chek"], "invalid choice: 'chek'"),
         (["check", "--no-such-option"], "unrecognized arguments"),
     ],
@@ -94,6 +114,38 @@ def test_bad_usage_has_status_2(capsys, my_module, argv, said):
     assert (status, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_method_of_an_object(capsys, my_module):
+    """What stands behind the colon may have dots in it."""
+    status, _, _ = run(capsys, "check", "one-step", "--implementation", f"{my_module}:mine.gradients")
+    assert status == 0
+
+
+def test_what_is_not_implemented_is_passed_over(capsys, my_module):
+    """Cases that the implementation does not do are listed with its reason, and neither pass nor fail."""
+    status, out, _ = run(capsys, "check", "--implementation", f"{my_module}:modest")
+    assert status == 0
+    assert "\n--  two-steps" in out
+    assert "does not do this: one step only" in out
+    assert out.splitlines()[-1].startswith("2 cases passed, ")
+    assert out.splitlines()[-1].endswith(f"; {len(CATALOGUE) - 2} not done by this implementation")
+
+
+def test_nothing_done_is_no_success(capsys, my_module):
+    """Where the implementation does none of the cases, nothing is proven, and the status is 1."""
+    status, out, _ = run(capsys, "check", "two-steps", "--implementation", f"{my_module}:modest")
+    assert status == 1
+    assert out.splitlines()[-1] == "nothing was checked; 1 not done by this implementation"
+
+
+def test_a_case_that_hangs_does_not_end_the_run(capsys, my_module):
+    """With a time limit the next case is checked all the same, and the status is 1."""
+    arguments = ["one-step", "two-steps", "--time-limit", "0.3"]
+    status, out, _ = run(capsys, "check", *arguments, "--implementation", f"{my_module}:hanging")
+    assert status == 1
+    assert "failed: the implementation gave no answer within the time limit of 0.3 s [one-step]" in out
+    assert out.splitlines()[-1] == "1 of 2 cases did not pass: one-step"
 
 
 def test_all_unknown_names_are_said_at_once(capsys):

@@ -137,3 +137,52 @@ def test_unknown_case_names_are_said_at_once(users):
     test = "import tapecheck\n\n@tapecheck.cases('one-stp')\ndef test_it(case):\n    pass\n"
     result = users(RIGHT, test).runpytest_subprocess("-p", "no:cacheprovider")
     result.stdout.fnmatch_lines(["*no case is named 'one-stp'; did you mean 'one-step'?*"])
+
+
+def test_time_limit_by_option(users):
+    """A test whose implementation hangs fails in time, and the next one runs."""
+    hanging = """
+def gradients(problem):
+    while problem.x.shape[1] > 1:
+        pass
+    return problem.reference.gradients
+"""
+    result = users(hanging).runpytest_subprocess("-p", "no:cacheprovider", "--time-limit", "0.3")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*the implementation gave no answer within the time limit of 0.3 s*"])
+
+
+def test_native_code_that_hangs_is_said_on_the_terminal(users):
+    """pytest keeps standard error to itself while a test runs; what hangs is said all the same."""
+    hanging = """
+import collections, itertools
+
+def gradients(problem):
+    collections.deque(itertools.repeat(None), maxlen=0)
+"""
+    stand_in = STAND_IN + "\nimport tapecheck.answer\ntapecheck.answer.GRACE = 0.3\n"
+    folder = users(hanging, stand_in=stand_in)
+    result = folder.runpytest_subprocess("-p", "no:cacheprovider", "--time-limit", "0.2")
+    assert result.ret == 1
+    result.stderr.fnmatch_lines(["Timeout (*", "*my_lstm.py*in gradients"])
+
+
+def test_what_is_not_implemented_is_skipped(users):
+    """NotImplementedError skips the test with its reason."""
+    modest = """
+def gradients(problem):
+    if problem.x.shape[1] > 1:
+        raise NotImplementedError("one step only")
+    return problem.reference.gradients
+"""
+    result = users(modest).runpytest_subprocess("-p", "no:cacheprovider", "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*the implementation does not do this: one step only*"])
+
+
+def test_misuse_is_one_message(users):
+    """What is no implementation fails the test with one line, without frames of ours."""
+    result = users("gradients = 3\n").runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*`implementation` is not callable: it is a int*"])
+    assert "check.py" not in result.stdout.str()
