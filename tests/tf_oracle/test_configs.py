@@ -270,7 +270,7 @@ def test_objects_become_names_with_arguments():
     """Regularizers and constraints have their table's names, and those of their arguments that are given."""
     keras = load().keras
     R, C = keras.regularizers, keras.constraints
-    for argument, given, expected in (
+    for argument, thing, expected in (
         ("kernel_regularizer", R.L2(), "l2"),
         ("bias_regularizer", R.L1L2(l1=0.5, l2=0.25), Named("l1_l2", l1=0.5, l2=0.25)),
         ("recurrent_regularizer", R.OrthogonalRegularizer(0.5), Named("orthogonal_regularizer", factor=0.5)),
@@ -282,5 +282,5 @@ def test_objects_become_names_with_arguments():
             Named("min_max_norm", min_value=0.5, axis=(0, 1)),
         ),
     ):
-        written = keras.saving.serialize_keras_object(given)
+        written = keras.saving.serialize_keras_object(thing)
         assert taken(json.loads(json.dumps(written)), argument) == expected
