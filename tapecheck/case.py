@@ -15,6 +15,26 @@ from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, BadInput, Shape, one_of, positive_int
 
 INITIAL_STATES = ("zeros", "random")
+COMPILED = "compiled"  # as a loss: the one that a Keras model was compiled with
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Arrays that a case has, by their fields of `Inputs`, in place of drawn ones.
+
+    Equal only to itself, so that a case with arrays can be hashed, and compared, as any other.
+    """
+
+    arrays: Mapping[str, Any]
+
+    def put_into(self, problem: "Problem") -> "Problem":
+        """The problem with these arrays. Its case is without: other problems of it are drawn."""
+        return replace(problem, case=replace(problem.case, given=None), **self.arrays)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that matters is left to be drawn."""
+        return {"weights", "x", "y"} <= self.arrays.keys()
 
 
 @dataclass(frozen=True)
@@ -24,7 +44,8 @@ class Case:
     `name` is the case's id: the test id, the seed of its draws, the word to rerun it by. `batch`,
     `timesteps` and `features` are B, T and D of the input; left out, D differs from every units.
     `loss` is a Keras loss name, or None for a free upstream gradient. `initial_state` is "zeros", as
-    in a Keras Sequential, or "random". Another `seed` draws other arrays.
+    in a Keras Sequential, or "random". Another `seed` draws other arrays. `given` are arrays that are not
+    drawn, see `from_keras`.
     """
 
     name: str
@@ -36,6 +57,7 @@ class Case:
     dtype: str = "float64"
     initial_state: str = "zeros"
     seed: int = 0
+    given: Given | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.features is None:
@@ -44,6 +66,43 @@ class Case:
         said = self.problems()
         if said:
             raise BadInput(f"case {self.name!r}", said)
+
+    @classmethod
+    def from_keras(
+        cls,
+        model: Any,
+        *,
+        name: str | None = None,
+        data: Any = None,
+        loss: str | None = COMPILED,
+        batch: int | None = None,
+        timesteps: int | None = None,
+        dtype: str | None = None,
+        seed: int = 0,
+    ) -> "Case":
+        """A case with the architecture and the weights of a `keras.Sequential`, alive or as the path of a
+        `.keras` file. Nothing that the file holds is run.
+
+        `data` is a mapping, or the path of an .npz file, with `x` (B, T, D), `y`, and initial states by
+        tensor name; without it, both are drawn. `loss` is the one that the model was compiled with
+        (mean_squared_error where it was not), or another. `batch` and `timesteps` are B and T where the
+        model leaves them open; of the data, the first B samples are taken. `dtype` is the model's, or
+        another, into which weights and data are converted.
+
+        Raises BadInput with everything that is not supported, and `tf_oracle.OracleUnavailable`.
+        """
+        from tapecheck.keras_models import case_of  # which needs this module
+
+        return case_of(
+            model,
+            name=name,
+            data=data,
+            loss=loss,
+            batch=batch,
+            timesteps=timesteps,
+            dtype=dtype,
+            seed=seed,
+        )
 
     def problems(self) -> list[str]:
         """Everything wrong with the case, a sentence each."""
@@ -79,7 +138,9 @@ class Case:
         for attempt in range(64):
             rng = np.random.default_rng([zlib.crc32(self.name.encode()), self.seed, attempt])
             problem = self.draw(rng)
-            if lively(problem):
+            if self.given:
+                problem = self.given.put_into(problem)
+            if lively(problem) or (self.given and self.given.complete):
                 break
         return problem
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reference_impl.spec import BadInput
-from tapecheck.case import Case, Implementation, Problem, Result
+from tapecheck.case import COMPILED, Case, Implementation, Problem, Result
 from tapecheck.catalogue import CATALOGUE, named
 from tapecheck.imports import imported
 from tapecheck.report import Report
@@ -55,21 +55,27 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "names", nargs="*", metavar="NAME", help="a case's name, as `tapecheck list` prints it"
     )
-    check.add_argument(
-        "--implementation",
-        metavar="PACKAGE.MODULE:FUNCTION",
-        help="check this callable (Problem -> Result or dict of gradients) instead of the shipped one",
-    )
-    check.add_argument(
-        "--time-limit", type=seconds, metavar="SECONDS", help="give the implementation so long for each case"
-    )
-    check.add_argument(
-        "--pairs",
-        action="store_true",
-        help="where no single mistake explains a mismatch, look for two at once (up to half a minute)",
-    )
+    implementation_options(check)
     check.add_argument("-v", "--verbose", action="store_true", help="print every case in full")
     check.set_defaults(run=run_check)
+
+    model = commands.add_parser("model", help="check a saved Keras model: its weights, on data or on noise")
+    model.add_argument(
+        "file", type=Path, metavar="FILE.keras", help="what model.save wrote; nothing in it is run"
+    )
+    model.add_argument(
+        "--data", type=Path, metavar="FILE.npz", help="x (B, T, D), y and initial states by name"
+    )
+    model.add_argument(
+        "--loss", default=COMPILED, help="default: the loss it was compiled with, or else mean_squared_error"
+    )
+    model.add_argument("--batch", type=int, metavar="N", help="how many samples; of the data, the first")
+    model.add_argument(
+        "--timesteps", type=int, metavar="N", help="how many steps, where the model leaves it open"
+    )
+    model.add_argument("--dtype", help="compute in float32 or float64; default: as the model was saved")
+    implementation_options(model)
+    model.set_defaults(run=run_model)
 
     replay = commands.add_parser("replay", help="check the arrays of a failed check again, from its file")
     replay.add_argument("file", type=Path, metavar="FILE", help="such as .tapecheck/thread-sequences.npz")
@@ -86,6 +92,23 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the cases of the catalogue")
     listing.set_defaults(run=run_list)
     return top
+
+
+def implementation_options(command: argparse.ArgumentParser) -> None:
+    """The options of every command that checks an implementation."""
+    command.add_argument(
+        "--implementation",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="check this callable (Problem -> Result or dict of gradients) instead of the shipped one",
+    )
+    command.add_argument(
+        "--time-limit", type=seconds, metavar="SECONDS", help="give the implementation so long for each case"
+    )
+    command.add_argument(
+        "--pairs",
+        action="store_true",
+        help="where no single mistake explains a mismatch, look for two at once (up to half a minute)",
+    )
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -135,6 +158,24 @@ def run_replay(arguments: argparse.Namespace) -> int:
     answer.__module__, _, answer.__qualname__ = implementation.partition(":")
     (report,) = checked([problem], answer)
     print(report)
+    return 0 if report.passed else 1
+
+
+def run_model(arguments: argparse.Namespace) -> int:
+    """`tapecheck model FILE.keras`: the gradients of a saved model."""
+    implementation = imported(arguments.implementation) if arguments.implementation else None
+    case = Case.from_keras(
+        arguments.file,
+        data=arguments.data,
+        loss=arguments.loss,
+        batch=arguments.batch,
+        timesteps=arguments.timesteps,
+        dtype=arguments.dtype,
+    )
+    (report,) = checked([case], implementation, arguments.time_limit, arguments.pairs)
+    data = f"data of {arguments.data}" if arguments.data else "inputs and targets drawn at random"
+    print(report.full(), *([] if report.passed else [report.saved_line()]), "", sep="\n")
+    print(f"weights of {arguments.file}, {data}")
     return 0 if report.passed else 1
 
 

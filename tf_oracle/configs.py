@@ -71,9 +71,9 @@ class Description:
     compiled: Any  # the loss as Keras serialized it; None where the model was not compiled
 
 
-def described(config: object) -> Description:
-    """The Sequential that a config describes. Raises BadInput with everything that is not supported, each
-    layer by its position in Keras's `model.layers` and its own name.
+def described(config: object, subject: str = "this model") -> Description:
+    """The Sequential that a config describes. Raises BadInput about the `subject` with everything that is not
+    supported, each layer by its position in Keras's `model.layers` and its own name.
     """
     try:
         top = mapping(config, "the config")
@@ -89,7 +89,7 @@ def described(config: object) -> Description:
         batch, timesteps, features = input_sizes(given, inner)
         compiled = mapping(top.get("compile_config") or {}, "`compile_config`")
     except Refused as problem:
-        raise BadInput("this model", [str(problem)]) from problem
+        raise BadInput(subject, [str(problem)]) from problem
 
     layers = [layer for layer in layers if not is_input(layer)]
     said: list[str] = []
@@ -111,7 +111,7 @@ def described(config: object) -> Description:
     if weights not in (None, 1, [1], [1.0]):
         said.append(f"`loss_weights` = {weights!r}, but should be left out: there is one loss")
     if said:
-        raise BadInput("this model", said)
+        raise BadInput(subject, said)
     return Description(Sequential(specs), batch, timesteps, features, dtypes[0], compiled.get("loss"))
 
 
@@ -277,14 +277,13 @@ def is_name(value: object, argument: str) -> bool:
     return isinstance(value, str) and named(value, argument) in table_of(argument)
 
 
-def loss_of(compiled: Any) -> str | Named:
+def loss_of(compiled: Any, subject: str = "this model") -> str | Named:
     """The loss that a model was compiled with, from what Keras serialized. Raises BadInput."""
     if isinstance(compiled, list | tuple) and len(compiled) == 1:
         (compiled,) = compiled
     if isinstance(compiled, Mapping) and "class_name" not in compiled and len(compiled) == 1:
         (compiled,) = compiled.values()
     try:
-        loss = taken(compiled, "loss")
+        return taken(compiled, "loss")
     except (Refused, RecursionError) as problem:
-        raise BadInput("the loss that this model was compiled with", [str(problem)]) from problem
-    return loss
+        raise BadInput(subject, [f"the loss that it was compiled with: {problem}"]) from problem

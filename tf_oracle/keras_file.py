@@ -122,7 +122,9 @@ def group_of(kind: str, seen: Counter[str]) -> str:
     return (f"{name}_{number}" if number else name) + WITHIN.get(kind, "")
 
 
-def weights_of(model: Sequential, input_shape: Shape, groups: Groups, dtype: str) -> Arrays:
+def weights_of(
+    model: Sequential, input_shape: Shape, groups: Groups, dtype: str, subject: str = "this model"
+) -> Arrays:
     """The weights by tensor name. Raises BadInput where they are those of another architecture."""
     seen: Counter[str] = Counter()
     left = dict(groups)
@@ -141,7 +143,7 @@ def weights_of(model: Sequential, input_shape: Shape, groups: Groups, dtype: str
     if not said:
         said = misfits("weight", weights, model.weight_shapes(input_shape), np.dtype(dtype))
     if said:
-        raise BadInput("these weights", said)
+        raise BadInput(subject, said)
     return weights
 
 

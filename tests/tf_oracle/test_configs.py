@@ -213,7 +213,7 @@ def test_the_loss_that_a_model_was_compiled_with(tmp_path):
     with pytest.raises(BadInput, match=r"`loss_weights` = \[2.0\], but should be left out"):
         described(taken_apart(model).config)
     model.compile(loss=double)
-    with pytest.raises(BadInput, match="compiled with cannot be used:\n  - it holds Python code"):
+    with pytest.raises(BadInput, match="the loss that it was compiled with: it holds Python code"):
         loss_of(described(taken_apart(model).config).compiled)
 
 

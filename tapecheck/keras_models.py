@@ -1,0 +1,161 @@
+"""Cases of Keras models, from their `.keras` files or alive, on data that is given or drawn."""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference_impl.sequential import DTYPES
+from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, one_of, positive_int
+from tapecheck.case import COMPILED, Case, Given
+from tf_oracle.configs import Description, described, loss_of
+from tf_oracle.keras_file import read, weights_of
+from tf_oracle.live import taken_apart
+
+# The loss of a model that was never compiled.
+UNCOMPILED = "mean_squared_error"
+
+
+def case_of(
+    model: Any,
+    *,
+    name: str | None = None,
+    data: Any = None,
+    loss: Any = COMPILED,
+    batch: int | None = None,
+    timesteps: int | None = None,
+    dtype: str | None = None,
+    seed: int = 0,
+) -> Case:
+    """A case with the weights of a Keras model: see `Case.from_keras`."""
+    path = Path(model) if isinstance(model, str | Path) else None
+    subject = str(path) if path else "this model"
+    file = read(path) if path else taken_apart(model)
+    description = described(file.config, subject)
+    if description.features is None:
+        raise BadInput(
+            subject, ["it was never built, so it has no weights: call it on data before saving it"]
+        )
+    if loss == COMPILED:
+        loss = UNCOMPILED if description.compiled is None else loss_of(description.compiled, subject)
+    if said := [] if dtype is None else one_of("dtype", dtype, DTYPES):
+        raise BadInput("this dtype", said)
+
+    source = str(data) if isinstance(data, str | Path) else "this data"
+    arrays = loaded(data, source)
+    shape = input_shape(description, arrays.get("x"), batch, timesteps, source if arrays else subject)
+    if said := description.model.problems(shape):
+        raise BadInput(subject, said)
+    weights = weights_of(description.model, shape, file.groups, description.dtype, subject)
+    dtype = dtype or description.dtype
+    given: dict[str, Any] = {"weights": {tensor: array.astype(dtype) for tensor, array in weights.items()}}
+    if arrays:
+        given |= inputs(arrays, description, shape, dtype, source)
+    case = Case(
+        name or re.sub(r"[^\w.+-]+", "-", path.stem if path else model.name),
+        description.model,
+        *shape,
+        loss=loss,
+        dtype=dtype,
+        seed=seed,
+        given=Given(given),
+    )
+    try:
+        case.problem()
+    except BadInput as problem:  # about arrays: say whose
+        raise BadInput(source if arrays else subject, problem.problems) from problem
+    return case
+
+
+def input_shape(
+    description: Description, x: Array | None, batch: int | None, timesteps: int | None, subject: str
+) -> tuple[int, int, int]:
+    """(B, T, D) as the model, the data and the user have it. Raises BadInput where they disagree."""
+    said = []
+    for name, asked, saved in (
+        ("batch", batch, description.batch),
+        ("timesteps", timesteps, description.timesteps),
+    ):
+        said += [] if asked is None else positive_int(name, asked)
+        if None not in (asked, saved) and asked != saved:
+            said.append(f"`{name}` = {asked!r}, but should be {saved}, which the model was built for")
+    B = description.batch if batch is None else batch
+    T = description.timesteps if timesteps is None else timesteps
+    D = description.features
+    assert D is not None
+    if x is None:
+        B, T = B or Case.batch, T or Case.timesteps
+    elif x.ndim != 3 or x.shape[1:] != (T or x.shape[1], D) or not x.size:
+        said.append(f"`x` has shape {x.shape}, but should have (batch, {T or 'timesteps'}, {D})")
+    else:
+        B, T = B or len(x), x.shape[1]
+        if len(x) < B or (batch is None and len(x) > B):
+            hint = "" if len(x) < B else f": with a batch of {B}, the first are taken"
+            said.append(f"`x` has {len(x)} samples, but should have {B}{hint}")
+    if said:
+        raise BadInput(subject, said)
+    assert B is not None
+    assert T is not None
+    return B, T, D
+
+
+# ---- data
+
+
+def loaded(data: Mapping[str, Any] | str | Path | None, subject: str) -> Arrays:
+    """The arrays of a mapping or of an .npz file, {} for None. Raises BadInput."""
+    if data is None:
+        return {}
+    members = unpacked(Path(data)) if isinstance(data, str | Path) else data
+    arrays = {name: np.asarray(value) for name, value in members.items()}
+    said = [f"`{name}` is missing" for name in ("x", "y") if name not in arrays]
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf" or not array.ndim:
+            said.append(
+                f"`{name}` is {array.dtype} of shape {array.shape}, but should be an array of numbers"
+            )
+    if said:
+        raise BadInput(subject, said)
+    return arrays
+
+
+def unpacked(path: Path) -> Arrays:
+    """The arrays of an .npz file. Raises BadInput."""
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single array; np.savez('NAME.npz', x=x, y=y) makes one")
+            return dict(archive)
+    # All that NumPy raises for what is missing, cut off, no npz, or too large.
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".splitlines()[0]
+        raise BadInput(str(path), [f"it is no .npz file of plain arrays: {why}"]) from error
+
+
+def inputs(
+    arrays: Arrays, description: Description, shape: Shape, dtype: str, subject: str
+) -> dict[str, Any]:
+    """The data as fields of `Inputs`, of one batch and one dtype. Raises BadInput."""
+    states = description.model.state_shapes(shape)
+    outputs = description.model.output_shape(shape)
+    known = ["x", "y", *states]
+    said = [f"it has no use for `{name}`{did_you_mean(name, known)}" for name in arrays if name not in known]
+    found: Arrays = {}
+    for name, array in arrays.items():
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and said below
+            found[name] = array[: shape[0]].astype(dtype)
+        if not np.isfinite(found[name]).all():
+            where = [int(k) for k in np.argwhere(~np.isfinite(found[name]))[0]]
+            said.append(f"`{name}` holds {found[name][tuple(where)]!s} at {where}, but should be finite")
+    if said:
+        raise BadInput(subject, said)
+    y = found["y"]
+    if outputs[-1] == 1 and y.shape == outputs[:-1]:  # as Keras does it
+        y = y[..., None]
+    initial = {name: found.get(name, np.zeros(size, dtype)) for name, size in states.items()}
+    return {"x": found["x"], "y": y, "initial_state": initial}
