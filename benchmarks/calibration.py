@@ -1,4 +1,5 @@
-"""Where FACTOR = 16 and FLOOR = 2 come from: `python -m benchmarks.calibration`.
+"""Where FACTOR = 16 and FLOOR = 2 come from: `python -m benchmarks.calibration`; with `--alarms`, how often
+the whole check accuses the shipped implementation.
 
 Random LSTM → Dense configurations, well- and ill-conditioned, in both dtypes. For every gradient
 tensor: the error of the fast form, of the textbook form and of TensorFlow, in eps of scale against the
@@ -9,6 +10,7 @@ right implementation comes near 1 in any of them.
 import argparse
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,7 +21,8 @@ import tf_oracle
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.spec import Array
 from tapecheck.case import Case, Problem
-from tapecheck.compare import FACTOR, FLOOR, MEANINGLESS, errors
+from tapecheck.check import check
+from tapecheck.compare import FACTOR, FAILED, FLOOR, INCONCLUSIVE, MEANINGLESS, PASSED, errors
 from tapecheck.exact import NotEnclosed, exact, named, run_textbook
 from tapecheck.text import figure, table
 
@@ -135,11 +138,39 @@ def spectrum(ratios: Array) -> list[str]:
     return [f"{value:.2f}" for value in np.quantile(ratios, [0.5, 0.99, 0.999, 1])]
 
 
+def alarms(count: int) -> tuple[str, list[str]]:
+    """The verdicts of `check` on the shipped implementation over `count` configurations in each dtype, as a
+    table, and the first line of every report that accuses it.
+    """
+    lines: list[list[str]] = []
+    failed: list[str] = []
+    for dtype in ("float32", "float64"):
+        verdicts: Counter[str] = Counter()
+        nearest = tensors = 0.0
+        for number in range(count):
+            report = check(random_problem(number, dtype)[1])
+            verdicts[report.verdict] += 1
+            tensors += sum(row.passed for row in report.rows)
+            nearest = max([nearest, *(row.share_of_limit for row in report.rows if row.passed)])
+            if report.verdict == FAILED:
+                failed.append(report.headline)
+        counts = [str(verdicts[verdict]) for verdict in (PASSED, INCONCLUSIVE, FAILED)]
+        lines.append([dtype, str(count), *counts, f"{tensors:.0f}", f"{nearest:.2f}"])
+    header = ["dtype", "checked", PASSED, INCONCLUSIVE, FAILED, "tensors passed", "largest error / limit"]
+    return "\n".join(table(header, lines, left=(0,))), failed
+
+
 def main() -> int:
-    """Run, and print the tables."""
+    """Run, and print the tables. Exit status 1 where a right implementation was accused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=400, help="configurations a dtype (default: 400)")
-    count = parser.parse_args().count
+    parser.add_argument("--alarms", action="store_true", help="count the verdicts of the whole check")
+    arguments = parser.parse_args()
+    count = arguments.count
+    if arguments.alarms:
+        text, failed = alarms(count)
+        print(text, *failed, sep="\n")
+        return int(bool(failed))
     rows = [
         row for dtype in ("float32", "float64") for number in range(count) for row in measured(number, dtype)
     ]
