@@ -7,22 +7,18 @@ takes no part.
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from reference_impl import LSTM, Dense, Sequential
-from tapecheck.answer import ask
-from tapecheck.case import Case, Implementation, Problem, Result
+from tapecheck.case import Implementation, Problem, Result
 from tapecheck.exact import nonzero
 from tapecheck.faults import Fault, clipped_by_norm, clipped_by_value, equation_of, faults, times
 from tapecheck.fit import FORWARD_ONLY, ROUNDING, Fit, Seen, alike, fit, matched
+from tapecheck.questions import observe, resized
 from tapecheck.residuals import Residual, residuals
 
-# Sizes of the problems that an implementation is asked about: small, distinct, two of each kind.
-BATCH_AND_STEPS = ((3, 5), (2, 4), (5, 3))
-LARGEST = 7  # units and features above this are made smaller where the implementation allows
 SHOWN = 5
 # Pairs of faults that are tried: some 0.4 milliseconds each.
 MOST_PAIRS = 40_000
@@ -52,64 +48,6 @@ class Diagnosis:
         says = "wrong" if self.certain else "perhaps"
         at = f" ({self.location})" if self.location else ""
         return f"{says}  {self.quantity}: you computed  {self.equation}   right is  {self.right}{at}"
-
-
-# ---- the problems that the implementation is asked about
-
-
-def resized(case: Case, batch: int, timesteps: int, more: int) -> Case:
-    """The case with other sizes: B and T as given, and small units and features, `more` added to each.
-    Sizes that were equal stay equal, and others differ.
-    """
-    assert case.features is not None
-    units = [layer.units for layer in case.model.layers if isinstance(layer, LSTM | Dense)]
-    sizes = sorted({*units, case.features})
-    small: dict[int, int] = {}
-    for size in sizes:
-        taken = {*small.values(), *(other for other in sizes if other <= LARGEST)}
-        small[size] = size if size <= LARGEST else next(n for n in range(3, 99) if n not in taken)
-    layers = [
-        replace(layer, units=small[layer.units] + more) if isinstance(layer, LSTM | Dense) else layer
-        for layer in case.model.layers
-    ]
-    return replace(
-        case,
-        model=Sequential(layers),
-        batch=batch,
-        timesteps=timesteps,
-        features=small[case.features] + more,
-        dtype="float64",
-        seed=case.seed + 1,  # never the problem that was checked, which would be counted twice
-    )
-
-
-def questions(case: Case) -> Iterator[list[Case]]:
-    """Sets of cases to ask about, the most telling first: an implementation may refuse some sizes."""
-    yield [resized(case, B, T, more) for more, (B, T) in enumerate(BATCH_AND_STEPS)]
-    yield [resized(case, B, T, 0) for B, T in BATCH_AND_STEPS]
-    yield [replace(case, batch=B, timesteps=T, seed=case.seed + 1) for B, T in BATCH_AND_STEPS]
-    yield [replace(case, seed=case.seed + 1 + n) for n in range(2)]
-
-
-def observe(implementation: Implementation, problem: Problem, result: Result) -> list[Seen]:
-    """The implementation's answers: on small problems where it takes them, then on `problem` itself."""
-    checked = Seen(problem, result)
-    expected = checked.tensors.keys() - {"output"}
-    for cases in questions(problem.case):
-        answers = [(each, ask(implementation, each)) for each in (case.problem() for case in cases)]
-        found = [
-            Seen(each, answer.result)
-            for each, answer in answers
-            if not answer.failure and usable(each, answer.result, expected)
-        ]
-        if found:
-            return [*found, checked]
-    return [checked]
-
-
-def usable(problem: Problem, result: Result, expected: Set[str]) -> bool:
-    """Whether the answer holds the tensors that it held for the problem that was checked."""
-    return all(np.shape(result.gradients.get(name, 0)) == problem.tensors[name].shape for name in expected)
 
 
 # ---- all faults against all answers

@@ -111,7 +111,7 @@ def fit(fault: Fault, seen: Seen) -> Fit:
     try:
         if fault.phase == "forward":
             return fit_forward(fault, seen)
-        return Fit(seen.error(fault.run(seen.problem, seen.kept)))
+        return Fit(seen.error(fault.run(seen.problem, seen.kept, seen.truth)))
     except BROKEN:
         return NO_FIT
 
@@ -136,7 +136,7 @@ def fit_forward(fault: Fault, seen: Seen) -> Fit:
 def matched(fault: Fault, seen: Seen) -> set[str]:
     """The tensors that the fault reproduces."""
     try:
-        errors = seen.errors(fault.run(seen.problem, seen.kept))
+        errors = seen.errors(fault.run(seen.problem, seen.kept, seen.truth))
     except BROKEN:
         return set()
     return {name for name, error in errors.items() if error <= ROUNDING}

@@ -8,15 +8,19 @@ def test_gradients(case, gradient_check):
     gradient_check(case, gradients)
 """
 
+import base64
 import os
+import pickle
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 from reference_impl.spec import BadInput
+from tapecheck.adequacy import blind_to
 from tapecheck.answer import Limited
 from tapecheck.case import Case, Implementation, Problem
+from tapecheck.catalogue import CATALOGUE
 from tapecheck.check import check
 from tapecheck.cli import seconds
 from tapecheck.imports import imported
@@ -27,10 +31,13 @@ from tf_oracle import versions
 NEAREST = "tapecheck_nearest_to_limit"
 SHARE = "tapecheck_share_of_limit"
 TERMINAL = pytest.StashKey[int]()
+OWN_CASES = pytest.StashKey[list[Case]]()
+# Cases of the user's own whose blind spots are shown: some half a second each, once for cases alike.
+MOST_CASES = 12
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`pytest --implementation package.module:function --time-limit 10`."""
+    """`pytest --implementation package.module:function --time-limit 10 --pairs`."""
     group = parser.getgroup("tapecheck")
     group.addoption(
         "--implementation",
@@ -42,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=seconds,
         metavar="SECONDS",
         help="give an implementation that the gradient_check fixture checks so long for each call",
+    )
+    group.addoption(
+        "--pairs",
+        action="store_true",
+        help="let a failed gradient_check look for two mistakes at once, which takes up to half a minute",
     )
 
 
@@ -92,7 +104,7 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
                 implementation = imported(path)
             if implementation is not None and limit:
                 implementation = Limited(implementation, limit, config.stash[TERMINAL])
-            report = check(case, implementation)
+            report = check(case, implementation, pairs=config.getoption("--pairs"))
         except BadInput as problem:
             pytest.fail(str(problem), pytrace=False)
         if report.answer.not_done:
@@ -100,6 +112,9 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
         nearest = max(report.rows, key=lambda tensor: tensor.share_of_limit)
         request.node.user_properties += [(NEAREST, nearest.name), (SHARE, nearest.share_of_limit)]
         report.assert_passed()
+        own = report.problem.case
+        if own not in CATALOGUE:
+            request.node.stash.setdefault(OWN_CASES, []).append(own)
         return report
 
     return checked
@@ -107,10 +122,14 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    call: pytest.CallInfo[Any],
+    item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """On CI pytest prints whole messages in its short summary: keep the first line of a mismatch there."""
+    """On CI pytest prints whole messages in its short summary: keep the first line of a mismatch there.
+    And what cases of the user's own a test checked goes with its report, as text that a worker can send.
+    """
     report = yield
+    if call.when == "call" and OWN_CASES in item.stash:
+        vars(report)["tapecheck_own_cases"] = base64.b64encode(pickle.dumps(item.stash[OWN_CASES])).decode()
     if os.environ.get("CI") and call.excinfo and call.excinfo.errisinstance(GradientMismatch):
         crash = getattr(report.longrepr, "reprcrash", None)
         if crash is not None:
@@ -119,14 +138,25 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The five tests that came nearest to their limit."""
+    """The five tests that came nearest to their limit, and what cases of the user's own cannot see."""
     found = []
+    own: dict[str, Case] = {}
     for report in terminalreporter.stats.get("passed", []):
         properties = dict(report.user_properties)
         if SHARE in properties:
             found.append((properties[SHARE], properties[NEAREST], report.nodeid))
+        sent = getattr(report, "tapecheck_own_cases", "")
+        own |= {case.name: case for case in (pickle.loads(base64.b64decode(sent)) if sent else ())}
     if found:
         terminalreporter.section("nearest to the limit", sep="-")
         rows = [[f"{share:.2f}", name, nodeid] for share, name, nodeid in sorted(found, reverse=True)[:5]]
         for line in table(["error/limit", "tensor", "test"], rows, left=(1, 2)):
             terminalreporter.write_line(line)
+    if own:
+        terminalreporter.section("what your own cases cannot see", sep="-")
+        for case in list(own.values())[:MOST_CASES]:
+            terminalreporter.write_line(f"{case.name}: {blind_to(case)}")
+        if len(own) > MOST_CASES:
+            terminalreporter.write_line(
+                f"and {len(own) - MOST_CASES} more; a printed report says it for each"
+            )

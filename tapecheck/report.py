@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from reference_impl.spec import did_you_mean
+from tapecheck.adequacy import blind_to
 from tapecheck.answer import Answer
 from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
@@ -137,6 +138,13 @@ class Report:
     def diagnoses(self) -> tuple[Diagnosis, ...]:
         """Which equation is wrong, best first; `certain` says whether that is a finding or a lead."""
         return self.investigation.diagnoses
+
+    @cached_property
+    def blind_to(self) -> str:
+        """What a case of the user's that passed cannot see, in one line, found out when it is first asked
+        for: every known mistake is run on a case like it, in under a second. "" for any other case.
+        """
+        return blind_to(self.problem.case) if self.passed and self.problem.case not in CATALOGUE else ""
 
     @property
     def rows(self) -> list[TensorReport]:
@@ -290,6 +298,8 @@ class Report:
         if disputed:
             yield ""
             yield from self.witnesses(disputed)
+        if self.blind_to:
+            yield from ["", *textwrap.wrap(self.blind_to, 78, subsequent_indent="  ", break_on_hyphens=False)]
         found = list(self.investigation.lines())
         if found:
             yield from ["", *found]

@@ -72,7 +72,7 @@ def equations(
     if not fused:
         found += writer.loss_edits(loss)
     found += [writer.written(*special) for special in specials()]
-    unlike = {(fault.location, fault.wrong): fault for fault in reversed(found)}
+    unlike = {(fault.location, fault.wrong): fault for fault in reversed(found) if fault.wrong != fault.right}
     return tuple(reversed(unlike.values()))
 
 
@@ -228,7 +228,11 @@ class Writer:
         self, quantity: str, kind: str, right: str, wrong: str, note: str, lines: Mapping[str, str]
     ) -> Fault:
         """A fault written by hand: `lines` are source by the target that they stand in for."""
-        places = {target: find(each, target) for target in lines for each in BACKWARDS if has(each, target)}
+        places = {}
+        for target in lines:
+            name = target.removeprefix("lstm ")
+            where = [each for each in BACKWARDS if has(each, name)]
+            places[target] = find(where[0 if name != target else -1], name)
         return Fault(
             quantity,
             kind,

@@ -91,14 +91,18 @@ class Fault:
         found = self.run(problem)
         return Result(found.gradients, found.output, float(found.loss))
 
-    def run(self, problem: Problem, kept: Kept | None = None) -> Pass:
-        """The textbook's pass with this mistake in it; `kept` is a right forward pass to start from.
+    def run(self, problem: Problem, kept: Kept | None = None, truth: Pass | None = None) -> Pass:
+        """The textbook's pass with this mistake in it; `kept` is a right forward pass to start from, and
+        `truth` the right answer, where they are known already.
 
         After a wrong forward pass come the textbook's backward equations on its values; the gradient
         that belongs to the wrong forward pass itself is another one (see `slope`).
         """
         given = problem if self.before is None else self.before(problem)
-        found = program.backpropagate(given, self.code, kept if self.starts_right else None)
+        if self.code or self.before or truth is None:
+            found = program.backpropagate(given, self.code, kept if self.starts_right else None)
+        else:
+            found = truth
         return found if self.after is None else found._replace(gradients=self.after(problem, found.gradients))
 
     @property

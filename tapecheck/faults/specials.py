@@ -9,7 +9,9 @@ UNPACKED = "x_t, h_prev, c_prev, z_i, z_f, z_g, z_o, i, f, g, o, c, phi_c, h"
 
 
 def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
-    """Quantity, kind, right and wrong equation, a note, and the lines that make it."""
+    """Quantity, kind, right and wrong equation, a note, and the lines that make it, by the target that
+    they stand in for; "lstm dh_above" is the LSTM's, where Dense has one too.
+    """
     dc = "dc = dh * o * (1 - tanh(c)**2) + dc_next"
     yield (
         *("dc", "wrong activation derivative", dc, "dc = (dh * o + dc_next) * (1 - tanh(c)**2)"),
@@ -101,5 +103,5 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
         yield (
             *("dh_above", "term dropped", "dh_above = dlogits[:, t] @ W_y.T", f"dh_above = {said}"),
             "with return_sequences=True the loss sees each step's own h",
-            {"dh_above": f"dh_above = {wrong}"},
+            {"lstm dh_above": f"dh_above = {wrong}"},
         )

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import Case
-from tapecheck.adequacy import adequacy, sees
+from tapecheck.adequacy import adequacy, blind_to, sees
+from tapecheck.equivalent import CANNOT_RUN, NO_SUCH_LINE, SAME_NUMBERS, set_aside
 from tapecheck.faults import faults
 
 FULL = Case(
@@ -72,3 +73,42 @@ def test_what_no_case_sees_is_listed():
     text = str(found)
     assert "T = 1: no recurrence" in text
     assert f"seen by none: {len(found.unseen)}" in text
+
+
+def test_blind_to_is_one_line_with_the_count_and_the_reasons():
+    """For a case of any size, from a small one like it; a case without a blind spot is said to be that."""
+    large = replace(ONE_STEP, model=Sequential([LSTM(64, return_sequences=True), Dense(20)]), batch=50)
+    for case in (ONE_STEP, large):
+        said = blind_to(case)
+        count = int(said.removeprefix("blind to: ").partition(" ")[0])
+        assert count == len(adequacy([ONE_STEP]).unseen)
+        assert said.endswith(f"known mistakes (T = 1: no recurrence: {count})")
+    assert blind_to(FULL) == "blind to: nothing that a case like this can be made to see"
+
+
+def reason(case, wrong):
+    """Why the fault with this equation is set aside, if it is."""
+    chosen = [fault for fault in faults(case.problem()) if fault.wrong == wrong]
+    assert chosen, wrong
+    return list(set_aside(case, chosen))
+
+
+def test_an_edit_is_set_aside_for_what_it_does_when_it_runs():
+    """It cannot run, its line is not run, or its numbers are the right ones; a mistake is not set aside."""
+    relu = replace(FULL, model=Sequential([LSTM(6, activation="relu", return_sequences=True), Dense(4)]))
+    assert reason(FULL, "dh = dh_above + dc") == [CANNOT_RUN]
+    assert reason(FULL, "dy at t = 0 alone") == [NO_SUCH_LINE]
+    assert reason(FULL, "c = f * c + i * g") == [SAME_NUMBERS]
+    assert reason(relu, "phi_c = relu(relu(c))") == [SAME_NUMBERS]
+    assert reason(FULL, "phi_c = tanh(tanh(c))") == []
+    assert reason(ONE_STEP, "dc_next = dc") == []
+
+
+def test_what_is_set_aside_is_counted():
+    """The text counts it by the reason, and names what has the same numbers."""
+    found = adequacy([FULL])
+    assert not frozenset().union(*found.aside.values()) & (found.seen["full"] | found.unseen)
+    text = str(found)
+    for said, some in found.aside.items():
+        assert f"set aside: {len(some)}, of which each {said}" in text
+    assert "c = f * c + i * g" in text

@@ -186,3 +186,47 @@ def test_misuse_is_one_message(users):
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*`implementation` is not callable: it is a int*"])
     assert "check.py" not in result.stdout.str()
+
+
+OWN_CASE_TEST = """
+import pytest
+import tapecheck
+from my_lstm import gradients
+from reference_impl import LSTM, Dense, Sequential
+
+MINE = tapecheck.Case("mine", Sequential([LSTM(3), Dense(3)]), batch=4, timesteps=1)
+
+@tapecheck.cases(MINE, "one-step")
+def test_gradients(case, gradient_check):
+    gradient_check(case, gradients)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["here", "in a worker"])
+def test_a_case_of_the_users_own_is_said_to_be_blind(users, options):
+    """What it cannot see stands in the summary, also from a worker; of the catalogue's cases nothing does."""
+    result = users(RIGHT, OWN_CASE_TEST).runpytest_subprocess("-p", "no:cacheprovider", *options)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["*what your own cases cannot see*", "mine: blind to: * (T = 1: no recurrence:*"]
+    )
+    result.stdout.no_fnmatch_line("one-step: *")
+
+
+TWO_WRONG = """
+from tapecheck.faults import faults
+
+def gradients(problem):
+    known = {fault.wrong: fault for fault in faults(problem)}
+    return (known["dz_f = df"] + known["dW_h = dW_h + h.T @ dz"])(problem)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--pairs",)], ids=["without", "with"])
+def test_two_mistakes_are_looked_for_on_demand(users, options):
+    """With --pairs a failed check names both; without, it does not look."""
+    test = USERS_TEST.replace('"thread-sequences", "one-step"', '"sequences-tanh-mse"')
+    result = users(TWO_WRONG, test).runpytest_subprocess("-p", "no:cacheprovider", *options)
+    result.assert_outcomes(failed=1)
+    (first,) = [line for line in result.outlines if "gradient mismatch: " in line][:1]
+    assert ("dz_f = df, not df * f * (1 - f) and dW_h" in first) == bool(options)

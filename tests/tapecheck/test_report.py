@@ -1,5 +1,7 @@
 """The report's text: the verdict first, ASCII, narrow, and true."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,17 @@ def doubled(problem):
 def test_passing_report_says_so_first():
     """The first line is the verdict with the case's id."""
     assert str(check(CASE)).splitlines()[0] == "passed: 8 of 8 gradients agree [report]"
+
+
+def test_a_passed_case_of_the_users_own_says_what_it_cannot_see():
+    """In a line of the printed report, not before it is asked for; a case of the catalogue does not."""
+    report = check(replace(CASE, timesteps=1))
+    assert "blind_to" not in vars(report)
+    assert "\n  blind to: " in str(report)
+    assert "T = 1: no recurrence: " in str(report)
+    assert all(len(line) <= 100 for line in str(report).splitlines())
+    assert "blind to" not in str(check(CATALOGUE[0]))
+    assert "blind to" not in str(check(CASE, doubled))
 
 
 def test_assert_passed_raises_the_text(tmp_path, monkeypatch):
