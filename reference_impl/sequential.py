@@ -14,7 +14,7 @@ import numpy as np
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
 from reference_impl.losses import FROM_LOGITS, LOSSES, WRONG_LOGITS, Loss
-from reference_impl.spec import Array, Arrays, BadInput, Layer, Shape, did_you_mean, one_of
+from reference_impl.spec import Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, one_of
 
 DTYPES = ("float32", "float64")
 
@@ -70,6 +70,14 @@ class Sequential:
             f"{name}/{tensor}": shape
             for name, layer, given, _ in self.shapes(input_shape)
             for tensor, shape in layer.state_shapes(given).items()
+        }
+
+    def of_weights(self, kind: str) -> dict[str, str | Named]:
+        """Every "regularizer" or "constraint" of a weight, by tensor name."""
+        return {
+            f"{name}/{tensor}": value
+            for name, layer in self.named_layers()
+            for tensor, value in layer.of_weights(kind).items()
         }
 
     # ---- what can be wrong

@@ -118,6 +118,10 @@ def not_in_table(argument: str, value: object, table: Mapping[Any, Entry]) -> li
     ]
 
 
+# What Keras calls a weight in arguments such as `recurrent_constraint`, and the tensor's name.
+WEIGHTS = {"kernel": "kernel", "recurrent": "recurrent_kernel", "bias": "bias"}
+
+
 @dataclass_transform(frozen_default=True)
 def spec(cls: type) -> type:
     """Make `cls` a frozen dataclass that keeps arguments it does not know instead of raising."""
@@ -162,6 +166,11 @@ class Layer:
     def defaults(cls) -> dict[str, object]:
         """Keras's default of every supported argument that has one."""
         return {field.name: field.default for field in fields(cls)}
+
+    def of_weights(self, kind: str) -> dict[str, str | Named]:
+        """The layer's regularizers ("regularizer") or constraints ("constraint"), by its tensor names."""
+        given = {tensor: getattr(self, f"{word}_{kind}", None) for word, tensor in WEIGHTS.items()}
+        return {tensor: value for tensor, value in given.items() if value is not None}
 
     def problems(self) -> list[str]:
         """Everything wrong with the arguments, a sentence each; [] when the layer can be used."""

@@ -6,5 +6,6 @@ The only package that imports TensorFlow, and it does so late: importing `tf_ora
 
 from tf_oracle.start import OracleUnavailable, versions
 from tf_oracle.tape import LayerSummary, OraclePass, run
+from tf_oracle.training import train
 
-__all__ = ["LayerSummary", "OraclePass", "OracleUnavailable", "run", "versions"]
+__all__ = ["LayerSummary", "OraclePass", "OracleUnavailable", "run", "train", "versions"]
