@@ -18,6 +18,8 @@ from tf_oracle.live import taken_apart
 
 # The loss of a model that was never compiled.
 UNCOMPILED = "mean_squared_error"
+# Of an input; the trace of every gate is several times as large.
+MOST_NUMBERS = 2**27
 
 
 def case_of(
@@ -83,8 +85,8 @@ def input_shape(
         said += [] if asked is None else positive_int(name, asked)
         if None not in (asked, saved) and asked != saved:
             said.append(f"`{name}` = {asked!r}, but should be {saved}, which the model was built for")
-    B = description.batch if batch is None else batch
-    T = description.timesteps if timesteps is None else timesteps
+    B = description.batch or batch or 0
+    T = description.timesteps or timesteps or 0
     D = description.features
     assert D is not None
     if x is None:
@@ -96,10 +98,10 @@ def input_shape(
         if len(x) < B or (batch is None and len(x) > B):
             hint = "" if len(x) < B else f": with a batch of {B}, the first are taken"
             said.append(f"`x` has {len(x)} samples, but should have {B}{hint}")
+    if not said and B * T * D > MOST_NUMBERS:
+        said.append(f"an input of {B, T, D} is {B * T * D} numbers, but should be at most {MOST_NUMBERS}")
     if said:
         raise BadInput(subject, said)
-    assert B is not None
-    assert T is not None
     return B, T, D
 
 
