@@ -74,7 +74,7 @@ class Case:
         *,
         name: str | None = None,
         data: Any = None,
-        loss: str | None = COMPILED,
+        loss: Any = COMPILED,
         batch: int | None = None,
         timesteps: int | None = None,
         dtype: str | None = None,

@@ -1,5 +1,6 @@
 """Cases of Keras models, from their `.keras` files or alive, on data that is given or drawn."""
 
+import ast
 import re
 import zipfile
 import zlib
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from reference_impl import Named
 from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, one_of, positive_int
 from tapecheck.case import COMPILED, Case, Given
@@ -71,6 +73,26 @@ def case_of(
     except BadInput as problem:  # about arrays: say whose
         raise BadInput(source if arrays else subject, problem.problems) from problem
     return case
+
+
+def typed_loss(text: str) -> str | Named | None:
+    """A loss as a user types it: a name, a name with arguments as in "huber(delta=0.5)", or "upstream" for
+    none. Raises BadInput.
+    """
+    if text == "upstream":
+        return None
+    if "(" not in text:
+        return text
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args):
+            raise ValueError
+        arguments = {each.arg or "**": ast.literal_eval(each.value) for each in call.keywords}
+        if "**" in arguments:
+            raise ValueError
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # all of ast's
+        raise BadInput("this loss", [f"{text!r} should be a NAME or NAME(argument=value, ...)"]) from error
+    return Named(call.func.id, **arguments)
 
 
 def input_shape(
