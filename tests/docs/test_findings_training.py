@@ -54,27 +54,19 @@ def test_hyperparameters_go_through_float32(figures: Figures) -> None:
     float64 tensors do not.
     """
     tf, keras = load()
-    rows = []
+    optimizers, rows = keras.optimizers, []
     for title, value, made, step in (
-        ("Adam, first step", Named("adam"), keras.optimizers.Adam(), 1),
-        (
-            "SGD with momentum=0.9, second step",
-            Named("sgd", momentum=0.9),
-            keras.optimizers.SGD(momentum=0.9),
-            2,
-        ),
-        ("Nadam, first step", Named("nadam"), keras.optimizers.Nadam(), 1),
+        ("Adam, first step", Named("adam"), optimizers.Adam(), 1),
+        ("SGD with momentum=0.9, second step", Named("sgd", momentum=0.9), optimizers.SGD(momentum=0.9), 2),
+        ("Nadam, first step", Named("nadam"), optimizers.Nadam(), 1),
     ):
         right = right_steps(value, step)[-1]
         exactly = keras_steps(named.optimizer(value, "float64"), step)[-1]
         rows.append((title, share(keras_steps(made, step)[-1], right), share(exactly, right)))
-    # a weight of 1 in float32 would round the step away: the step is taken from a weight of 0
-    single, zero = keras.optimizers.Adam(), keras.Variable(np.zeros(1), dtype="float32")
-    single.apply([tf.constant([0.5])], [zero])
-    rows.insert(
-        1,
-        ("Adam, first step, in float32", share(float(zero.numpy()[0]), right_steps(Named("adam"), 1)[0]), ""),
-    )
+    weight = keras.Variable(np.zeros(1), dtype="float32")  # at 1, rounding would hide it
+    optimizers.Adam().apply([tf.constant([0.5])], [weight])
+    single = share(float(weight.numpy()[0]), right_steps(Named("adam"), 1)[0])
+    rows.insert(1, ("Adam, first step, in float32", single, ""))
     decay = Named("exponential_decay", initial_learning_rate=0.1, decay_steps=10, decay_rate=0.9)
     theirs = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
     rows.append(
@@ -136,7 +128,7 @@ def test_relative_step_does_nothing(figures: Figures) -> None:
     lines = []
     for switch in (True, False):
         steps = keras_steps(load().keras.optimizers.Adafactor(0.9, relative_step=switch), 5)
-        lines.append(f"relative_step={switch!s:10}" + "".join(f"{step:12.6f}" for step in steps))
+        lines.append(f"relative_step={switch!s:9}" + "".join(f"{step:12.6f}" for step in steps))
     assert figures("6. Adafactor's relative_step does nothing") == text(*lines)
 
 
