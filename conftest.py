@@ -5,14 +5,14 @@ from functools import cache
 from typing import NamedTuple
 
 import pytest
-from sybil import Example, Sybil
-from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.markdown import CodeBlockParser
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
 from threadpoolctl import threadpool_limits
 
 import tf_oracle
 from tapecheck.case import Case, Problem
-from tapecheck.exact import Exact, exact
+from tapecheck.exact import Exact
+from tapecheck.sides import sides_of_case
 
 # One thread, so that every run gives the same bits. TensorFlow reads its variables when it is loaded.
 threadpool_limits(1)
@@ -20,21 +20,9 @@ os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 pytest_plugins = ["pytester"]  # tests/tapecheck/test_plugin.py runs pytest inside pytest
 
-
-class InOrder(PythonEvaluator):
-    """Runs a block after all those above it on its page, whose names it uses, in whichever worker it is."""
-
-    def __call__(self, example: Example) -> None:
-        ran = example.namespace.setdefault("_ran", set())
-        for block in example.document.examples():
-            if block.start <= example.start and block.start not in ran:
-                ran.add(block.start)
-                super().__call__(block)
-
-
-# Every Python block of the README and of docs/ is run.
+# Every Python block of the README and of docs/ is run, in order, page by page.
 pytest_collect_file = Sybil(
-    parsers=[CodeBlockParser("python", InOrder())], patterns=["README.md", "docs/*.md"], path="."
+    parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md"], path="."
 ).pytest()
 
 
@@ -48,10 +36,10 @@ class Sides(NamedTuple):
 
 @cache
 def sides_of(case: Case) -> Sides:
-    """Run once in a process, however many tests look at it."""
-    problem = case.problem()
-    oracle = tf_oracle.run(problem.model, problem, problem.loss)
-    return Sides(problem, oracle, exact(problem))
+    """Run once in a process, however many tests and checks look at it."""
+    found = sides_of_case(case)
+    assert found.exact is not None, found.unknown
+    return Sides(found.problem, found.oracle, found.exact)
 
 
 @pytest.fixture

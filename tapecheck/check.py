@@ -1,17 +1,17 @@
 """Runs the sides and returns a Report."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-import tf_oracle
 from tapecheck.answer import Answer, Limited, ask
 from tapecheck.case import Case, Implementation, Problem
 from tapecheck.catalogue import named as named_cases
 from tapecheck.compare import TensorReport, compare
-from tapecheck.exact import Exact, NotEnclosed, exact, named, run_textbook
 from tapecheck.imports import name_of, require_callable
 from tapecheck.report import Report
+from tapecheck.sides import sides_of, sides_of_case
 
 
 def check(
@@ -36,26 +36,19 @@ def check(
     """
     if isinstance(case, str):
         (case,) = named_cases([case])
-    problem = case.problem() if isinstance(case, Case) else case
+    sides = sides_of_case(case) if isinstance(case, Case) else sides_of(case)
+    problem, oracle, book, truth, unknown = sides
     if implementation is not None:
         require_callable(implementation, "this implementation", "`implementation`")
         if time_limit is not None:
             implementation = Limited(implementation, time_limit)
-    answer = ask(implementation, problem) if implementation else Answer(problem.reference)
+    answer = ask(implementation, problem) if implementation else Answer(replace(problem).reference)
     result = answer.result
-    oracle = tf_oracle.run(problem.model, problem, problem.loss)
-    truth: Exact | None = None
-    unknown = ""
-    try:
-        truth = exact(problem)
-    except NotEnclosed as reason:
-        unknown = str(reason)
 
     def row(name: str, candidate: Any, oracle_value: Any) -> TensorReport:
         true = truth.tensors[name] if truth else None
         return compare(name, candidate, np.asarray(oracle_value), book[name], true, problem.dtype)
 
-    book, _ = named(run_textbook(problem, np.asarray))
     forward = {"output": row("output", result.output, oracle.output)}
     if problem.loss is not None:
         forward["loss"] = row("loss", result.loss, oracle.loss)

@@ -5,8 +5,10 @@ rigorously, where the size allows, and in `numpy.longdouble` past that.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from flint import arb, ctx
@@ -16,11 +18,6 @@ from reference_impl.activations import Undecided
 from reference_impl.sequential import Sequential
 from reference_impl.spec import Array, Arrays, Shape
 from tapecheck.case import Problem
-
-# How an array of floats becomes one of the arithmetic at hand, and what computes in it: some groups of
-# tensors by name, which is what they are scaled by.
-Convert = Callable[[Array], Array]
-Compute = Callable[[Convert], Sequence[Arrays]]
 
 # Radius that a ball may have, relative to the scale of its tensor (or of its time step).
 RADIUS = 2.0**-70
@@ -33,74 +30,71 @@ class NotEnclosed(ArithmeticError):
     """No precision gave the exact value; the message says of what."""
 
 
-class Exact(NamedTuple):
+@dataclass(frozen=True)
+class Exact:
     """The exact values, as longdouble: "output", "loss", every gradient, and the trace."""
 
+    problem: Problem
     tensors: Arrays
-    trace: Arrays
-    arithmetic: str  # "ball arithmetic" or "longdouble"
     radius: float  # largest radius, relative to scale: proven for balls, estimated for longdouble
+    precision: int  # of the balls in bits; 0 for longdouble
+
+    @property
+    def arithmetic(self) -> str:
+        return "ball arithmetic" if self.precision else "longdouble"
+
+    @cached_property
+    def trace(self) -> Arrays:
+        """The trace of the same pass, run again when it is first asked for: a check that passes never
+        asks, and rounding so many balls takes as long as the pass.
+        """
+        if not self.precision:
+            return run_textbook(self.problem, longdouble).trace
+        with ctx.workprec(self.precision):
+            return middles(run_textbook(self.problem, to_balls).trace)
 
 
 def exact(problem: Problem) -> Exact:
     """Exact output, loss, gradients and trace. Raises NotEnclosed, for instance for a relu exactly at
     its kink, or for values that overflow.
     """
-    return by_balls(problem) if ball_sized(problem) else by_longdouble(problem)
-
-
-def ball_sized(problem: Problem, passes: int = 1) -> bool:
-    """Whether so many passes are few enough multiply-adds for balls, or there is no wider float."""
     wide = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
-    return not wide or passes * multiply_adds(problem.model, problem.x.shape) <= BALL_LIMIT
+    if wide and multiply_adds(problem.model, problem.x.shape) > BALL_LIMIT:
+        return by_longdouble(problem)
+    return by_balls(problem)
 
 
 def by_balls(problem: Problem) -> Exact:
     """The enclosures, at the first precision at which all radii are below RADIUS of scale."""
-    (tensors, trace), radius = in_balls(lambda convert: named(run_textbook(problem, convert)))
-    return Exact(tensors, trace, "ball arithmetic", radius)
-
-
-def by_longdouble(problem: Problem) -> Exact:
-    """The textbook in longdouble."""
-    (tensors, trace), radius = in_longdouble(lambda convert: named(run_textbook(problem, convert)))
-    return Exact(tensors, trace, "longdouble", radius)
-
-
-def in_balls(compute: Compute) -> tuple[list[Arrays], float]:
-    """What `compute` gives in balls, and the largest radius: at the first precision at which all are below
-    RADIUS of scale. Raises NotEnclosed where there is none.
-    """
     reason = ""
     for precision in PRECISIONS:
         with ctx.workprec(precision):
             try:
-                groups = compute(to_balls)
+                tensors, trace = named(run_textbook(problem, to_balls))
             except Undecided as undecided:
                 reason = str(undecided)
                 continue
-            radius = max(relative_radius(name, balls) for group in groups for name, balls in group.items())
-        if radius < RADIUS:
-            return [middles(group) for group in groups], radius
+            radius = max(relative_radius(name, balls) for name, balls in [*tensors.items(), *trace.items()])
+            if radius < RADIUS:
+                return Exact(problem, middles(tensors), radius, precision)
         reason = "a value overflows, or cancels to zero"
-    raise NotEnclosed(f"the exact value is not known at {PRECISIONS[-1]} bits: {reason}")
+    raise NotEnclosed(f"the exact gradient is not known at {PRECISIONS[-1]} bits: {reason}")
 
 
-def in_longdouble(compute: Compute) -> tuple[list[Arrays], float]:
-    """What `compute` gives in longdouble. Its error is estimated from that of the same equations in
-    float64, which make the same rounding errors, larger by the ratio of the two epsilons.
+def by_longdouble(problem: Problem) -> Exact:
+    """The textbook in longdouble. Its error is estimated from that of the same equations in float64,
+    which make the same rounding errors, larger by the ratio of the two epsilons.
     """
-    groups = list(compute(lambda array: array.astype(np.longdouble)))
-    doubles = compute(lambda array: array.astype(np.float64))
+    tensors, _ = named(run_textbook(problem, longdouble))
+    doubles, _ = named(run_textbook(problem, lambda array: array.astype(np.float64)))
     ratio = float(np.finfo(np.longdouble).eps / np.finfo(np.float64).eps)
     radius = ratio * max(
-        float(np.max(np.abs(double[name] - value) / nonzero(scale(name, value))))
-        for group, double in zip(groups, doubles, strict=True)
-        for name, value in group.items()
+        float(np.max(np.abs(doubles[name] - value) / nonzero(scale(name, value))))
+        for name, value in tensors.items()
     )
     if not math.isfinite(radius):
-        raise NotEnclosed("the exact value is not known: a value overflows")
-    return groups, radius
+        raise NotEnclosed("the exact gradient is not known: a value overflows")
+    return Exact(problem, tensors, radius, precision=0)
 
 
 def scale(name: str, value: Array) -> Array:
@@ -126,7 +120,7 @@ def multiply_adds(model: Sequential, input_shape: Shape) -> int:
     )
 
 
-def run_textbook(problem: Problem, convert: Convert, book: Any = textbook) -> textbook.Pass:
+def run_textbook(problem: Problem, convert: Callable[[Array], Array], book: Any = textbook) -> textbook.Pass:
     """The textbook's whole pass on the problem's arrays, each converted first. `book` is an edited copy."""
     return book.backpropagate(problem.model, problem.map(convert), problem.loss)
 
@@ -141,18 +135,24 @@ def to_balls(array: Array) -> Array:
     return np.frompyfunc(arb, 1, 1)(array.astype(np.float64).astype(object))
 
 
+def longdouble(array: Array) -> Array:
+    """The same numbers in longdouble."""
+    return array.astype(np.longdouble)
+
+
 def relative_radius(name: str, balls: Array) -> float:
     """The largest radius relative to scale; inf where a nonzero radius has nothing to compare with."""
-    middle = np.asarray(np.frompyfunc(lambda ball: float(ball.mid()), 1, 1)(balls), float)
-    radius = np.asarray(np.frompyfunc(lambda ball: float(ball.rad()), 1, 1)(balls), float)
-    scales = np.broadcast_to(scale(name, middle), radius.shape)
+    middle, radius = (np.asarray(part, float) for part in middle_and_radius(balls))
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(radius == 0, 0, radius / scales)
+        relative = np.where(radius == 0, 0, radius / scale(name, middle))
     return float(np.max(np.where(np.isfinite(middle) & np.isfinite(relative), relative, np.inf)))
 
 
+middle_and_radius = np.frompyfunc(lambda ball: (float(ball.mid()), float(ball.rad())), 1, 2)
+
+
 def middles(balls: Arrays) -> Arrays:
-    """The midpoints rounded to longdouble."""
+    """The midpoints rounded to longdouble, at the precision of the balls."""
     return {name: np.asarray(to_longdouble(array), np.longdouble) for name, array in balls.items()}
 
 

@@ -1,12 +1,7 @@
 """Plain-text building blocks of every report: figures, indentation, tables without lines."""
 
-import io
 import math
 from collections.abc import Collection, Iterable, Sequence
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 
 def figure(value: float) -> str:
@@ -35,11 +30,12 @@ def indent(lines: Iterable[str], by: int = 2) -> list[str]:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = ()) -> list[str]:
     """Lines of an aligned table; the columns numbered in `left` are set left, the others right."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for column, title in enumerate(header):
-        drawn.add_column(Text(title), justify="left" if column in left else "right", no_wrap=True)
-    for row in rows:
-        drawn.add_row(*map(Text, row))
-    out = io.StringIO()
-    Console(file=out, width=300, color_system=None).print(drawn)
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -74,6 +74,7 @@ def refuse_other_backends() -> None:
         )
 
 
+@cache
 def versions() -> dict[str, str]:
     """Installed versions by package name, read without importing anything."""
     return {name: version(name) for name in ("tensorflow", "keras", "numpy")}

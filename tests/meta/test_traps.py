@@ -194,7 +194,7 @@ def with_oracle(monkeypatch, change):
 def test_oracle_is_not_above_suspicion(monkeypatch):
     """A wrong TensorFlow neither fails a right candidate nor passes it: the report says who is off."""
     with_oracle(monkeypatch, lambda g: {"lstm/bias": g["lstm/bias"] * 1.01})
-    report = check(CASE)
+    report = check(CASE.problem())
     assert report.verdict == "inconclusive"
     assert "TensorFlow itself is off" in str(report)
     assert "this implementation and the complex step agree: TensorFlow is wrong" in str(report)
@@ -203,7 +203,7 @@ def test_oracle_is_not_above_suspicion(monkeypatch):
 def test_wrong_candidate_fails_beside_a_wrong_oracle(monkeypatch):
     """A candidate that agrees with a wrong TensorFlow is wrong all the same."""
     with_oracle(monkeypatch, lambda g: {"lstm/bias": g["lstm/bias"] * 1.01})
-    report = check(CASE, changed("lstm/bias", lambda g: g * 1.01))
+    report = check(CASE.problem(), changed("lstm/bias", lambda g: g * 1.01))
     assert report.verdict == "failed"
 
 
@@ -217,7 +217,7 @@ def test_weights_that_do_not_arrive_fail(monkeypatch):
         return found._replace(weights=moved)
 
     monkeypatch.setattr(tf_oracle, "run", other_weights)
-    report = check(CASE)
+    report = check(CASE.problem())
     assert report.verdict == "failed"
     assert "not those that were set" in str(report)
 

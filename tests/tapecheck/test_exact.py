@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from reference_impl import LSTM, Dense, Sequential
+from reference_impl import GATES, LSTM, Dense, Sequential
 from tapecheck import Case
 from tapecheck import exact as module
 from tapecheck.exact import (
@@ -33,6 +33,16 @@ def test_balls_and_longdouble_agree():
         apart = np.abs(doubles.tensors[name] - value).max() / np.abs(value).max()
         assert apart <= 16 * doubles.radius, name
     assert doubles.radius < 2.0**-55
+
+
+@pytest.mark.parametrize("arithmetic", [by_balls, by_longdouble])
+def test_the_trace_is_of_the_same_pass(arithmetic):
+    """The trace, run when it is asked for, sums up to the gradients: db is the sum of dz over B and T."""
+    found = arithmetic(CASE.problem())
+    db = np.concatenate([found.trace[f"lstm/dz_{gate}"].sum(axis=(0, 1)) for gate in GATES])
+    np.testing.assert_allclose(
+        db.astype(float), found.tensors["lstm/bias"].astype(float), rtol=1e-15, atol=1e-17
+    )
 
 
 def test_more_bits_change_nothing(monkeypatch):
