@@ -5,8 +5,9 @@ from functools import cache
 from typing import NamedTuple
 
 import pytest
-from sybil import Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
 from threadpoolctl import threadpool_limits
 
 import tf_oracle
@@ -20,9 +21,21 @@ os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 pytest_plugins = ["pytester"]  # tests/tapecheck/test_plugin.py runs pytest inside pytest
 
-# Every Python block of the README and of docs/ is run, in order, page by page.
+
+class InOrder(PythonEvaluator):
+    """Runs a block after all those above it on its page, whose names it uses, in whichever worker it is."""
+
+    def __call__(self, example: Example) -> None:
+        ran = example.namespace.setdefault("_ran", set())
+        for block in example.document.examples():
+            if block.start <= example.start and block.start not in ran:
+                ran.add(block.start)
+                super().__call__(block)
+
+
+# Every Python block of the README and of docs/ is run.
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md"], path="."
+    parsers=[CodeBlockParser("python", InOrder())], patterns=["README.md", "docs/*.md"], path="."
 ).pytest()
 
 

@@ -6,7 +6,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from reference_impl.activations import ACTIVATIONS, activation
+from reference_impl.initializers import initializer_problems
 from reference_impl.spec import (
+    NOTHING,
     Array,
     Arrays,
     Layer,
@@ -40,10 +42,10 @@ class Dense(Layer):
     units: int
     activation: str | Named | None = None
     use_bias: bool = True
+    kernel_initializer: str | Named = "glorot_uniform"
+    bias_initializer: str | Named = "zeros"
 
     NOT_YET: ClassVar[Mapping[str, object]] = {
-        "kernel_initializer": "glorot_uniform",
-        "bias_initializer": "zeros",
         "kernel_regularizer": None,
         "bias_regularizer": None,
         "activity_regularizer": None,
@@ -62,6 +64,8 @@ class Dense(Layer):
             *positive_int("units", self.units),
             *([] if self.activation is None else not_in_table("activation", self.activation, ACTIVATIONS)),
             *boolean("use_bias", self.use_bias),
+            *initializer_problems("kernel_initializer", self.kernel_initializer),
+            *initializer_problems("bias_initializer", self.bias_initializer),
         ]
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -78,7 +82,7 @@ class Dense(Layer):
         drawn = {name: np.zeros(shape) for name, shape in shapes.items()}
         return drawn | {"kernel": glorot_uniform(rng, shapes["kernel"])}
 
-    def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, DenseCache]:
+    def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, DenseCache]:
         logits = rows(x) @ weights["kernel"]  # (N, K), one product for every step of every sample
         if self.use_bias:
             logits += weights["bias"]
@@ -86,7 +90,9 @@ class Dense(Layer):
         y = activation(self.activation).value(logits)
         return y, DenseCache(x, logits, y)
 
-    def backward(self, weights: Arrays, cache: DenseCache, dy: Array) -> Arrays:
+    def backward(
+        self, weights: Arrays, cache: DenseCache, dy: Array, upstream: Mapping[str, Array] = NOTHING
+    ) -> Arrays:
         dlogits = activation(self.activation).backward(dy, cache.logits, cache.y)
         return self.backward_from_logits(weights, cache, dlogits)
 

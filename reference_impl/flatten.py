@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from reference_impl.spec import Array, Arrays, Layer, Shape, spec
+from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, spec
 
 
 @spec
@@ -16,8 +16,13 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape[0], math.prod(input_shape[1:])
 
-    def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, Shape]:
+    def output_mask(self, x: Array, mask: Array | None) -> None:
+        return None  # its output has no time axis
+
+    def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, Shape]:
         return x.reshape(self.output_shape(x.shape)), x.shape
 
-    def backward(self, weights: Arrays, cache: Shape, dy: Array) -> Arrays:
+    def backward(
+        self, weights: Arrays, cache: Shape, dy: Array, upstream: Mapping[str, Array] = NOTHING
+    ) -> Arrays:
         return {"x": dy.reshape(cache)}

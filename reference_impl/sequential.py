@@ -1,22 +1,33 @@
 """The stack: names, shapes, forward, and backward as forward reversed.
 
-Tensor names are Keras's: a layer is its type in lower case, numbered from the second of its kind on
+Tensor names are Keras's: a layer is its type in snake case, numbered from the second of its kind on
 ("lstm", "lstm_1", "dense", …), a tensor "lstm/kernel", an initial state "lstm/initial_h".
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from reference_impl.activation import Activation
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
 from reference_impl.losses import FROM_LOGITS, LOSSES, WRONG_LOGITS, Loss
-from reference_impl.spec import Array, Arrays, BadInput, Layer, Shape, did_you_mean, one_of
+from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, one_of
 
 DTYPES = ("float32", "float64")
+
+
+class Forward(NamedTuple):
+    """What a forward pass leaves."""
+
+    output: Array  # (B, K) or (B, T, K)
+    caches: list[Any]  # each layer's, for the backward pass
+    final_state: Arrays  # by tensor name: "lstm/final_h", …, (B, H) each
+    mask: Array | None  # (B, T), of the output
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,7 +52,7 @@ class Sequential:
         """Each layer with its name, first to last."""
         seen: Counter[str] = Counter()
         for layer in self.layers:
-            kind = type(layer).__name__.lower()
+            kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
             yield f"{kind}_{seen[kind]}" if seen[kind] else kind, layer
             seen[kind] += 1
 
@@ -58,18 +69,35 @@ class Sequential:
 
     def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every weight by tensor name, for an input (B, T, D)."""
-        return {
-            f"{name}/{tensor}": shape
-            for name, layer, given, _ in self.shapes(input_shape)
-            for tensor, shape in layer.weight_shapes(given).items()
-        }
+        return self._tensor_shapes(input_shape, lambda layer, given: layer.weight_shapes(given))
 
     def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every initial state by tensor name, for an input (B, T, D)."""
+        return self._tensor_shapes(input_shape, lambda layer, given: layer.state_shapes(given))
+
+    def dropout_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of every array of dropout factors by tensor name, for an input (B, T, D)."""
+        return self._tensor_shapes(input_shape, lambda layer, given: layer.dropout_shapes(given))
+
+    def upstream_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of every final state that is an output of its own, by tensor name."""
+        return self._tensor_shapes(input_shape, lambda layer, given: layer.upstream_shapes(given))
+
+    def _tensor_shapes(
+        self, input_shape: Shape, shapes_of: Callable[[Layer, Shape], dict[str, Shape]]
+    ) -> dict[str, Shape]:
         return {
             f"{name}/{tensor}": shape
             for name, layer, given, _ in self.shapes(input_shape)
-            for tensor, shape in layer.state_shapes(given).items()
+            for tensor, shape in shapes_of(layer, given).items()
+        }
+
+    def of_weights(self, kind: str) -> dict[str, str | Named]:
+        """Every "regularizer" or "constraint" of a weight, by tensor name."""
+        return {
+            f"{name}/{tensor}": value
+            for name, layer in self.named_layers()
+            for tensor, value in layer.of_weights(kind).items()
         }
 
     # ---- what can be wrong
@@ -87,6 +115,12 @@ class Sequential:
             f"layer {position} ({name}): {problem}"
             for position, (name, layer) in enumerate(self.named_layers())
             for problem in layer.problems()
+        ]
+        said += [
+            f"layer {position} ({name}): `return_state` = True, but only the last layer can return its "
+            "states: the next would be given three inputs"
+            for position, (name, layer) in enumerate(list(self.named_layers())[:-1])
+            if getattr(layer, "return_state", False) is True
         ]
         if said or input_shape is None:
             return said
@@ -111,8 +145,9 @@ class Sequential:
             )
         return said
 
-    def _check(self, weights: Arrays, x: Array, initial_state: Arrays, targets: dict[str, Array]) -> None:
+    def _check(self, inputs: Inputs, targets: dict[str, Array]) -> None:
         """Raise one BadInput for everything that does not fit; `targets` holds y, or nothing."""
+        x = inputs.x
         if not isinstance(x, np.ndarray) or x.dtype not in DTYPES or x.ndim < 2:
             found = f"a {x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else repr(type(x))
             raise BadInput(
@@ -121,11 +156,19 @@ class Sequential:
         said = self.problems(x.shape)
         if said:
             raise BadInput("this model", said)
-        said += misfits("weight", weights, self.weight_shapes(x.shape), x.dtype)
-        states = self.state_shapes(x.shape)
-        given = {name: shape for name, shape in states.items() if name in initial_state}
-        said += misfits("initial state", initial_state, given, x.dtype, known=states)
+        said += misfits("weight", inputs.weights, self.weight_shapes(x.shape), x.dtype)
+        for kind, arrays, shapes in (
+            ("initial state", inputs.initial_state, self.state_shapes(x.shape)),
+            ("dropout mask", inputs.dropout, self.dropout_shapes(x.shape)),
+            ("upstream gradient", inputs.upstream, self.upstream_shapes(x.shape)),
+        ):
+            if arrays:
+                given = {name: shape for name, shape in shapes.items() if name in arrays}
+                said += misfits(kind, arrays, given, x.dtype, known=shapes)
         said += misfits("target", targets, {name: self.output_shape(x.shape) for name in targets}, x.dtype)
+        said += mask_problems(inputs.mask, x.shape)
+        earlier = {f"before[{k}]": batch for k, batch in enumerate(inputs.before) if batch is not None}
+        said += misfits("earlier batch", earlier, dict.fromkeys(earlier, x.shape), x.dtype)
         if said:
             raise BadInput("these arrays", said)
 
@@ -150,9 +193,9 @@ class Sequential:
         self, weights: Arrays, x: Array, *, initial_state: Mapping[str, Array] | None = None
     ) -> Array:
         """The model's output, (B, K) or (B, T, K), for `x` (B, T, D). Raises BadInput."""
-        states = dict(initial_state or {})
-        self._check(weights, x, states, {})
-        return self.forward(weights, x, states)[0]
+        inputs = Inputs(x, np.empty(0), weights, dict(initial_state or {}))
+        self._check(inputs, {})
+        return self.forward(inputs).output
 
     def loss_and_gradients(
         self,
@@ -180,56 +223,115 @@ class Sequential:
         if said:
             raise BadInput("this loss", said)
         y, weights = inputs.y, inputs.weights
-        self._check(weights, inputs.x, inputs.initial_state, {"y": y})
+        self._check(inputs, {"y": y})
         wrong_target = LOSSES[loss].targets.problem(y)
         if wrong_target:
             raise BadInput("these targets", [f"`y` for {loss} {wrong_target}"])
 
-        output, caches = self.forward(weights, inputs.x, inputs.initial_state)
+        output, caches, final_state, _ = self.forward(inputs)
         of_logits = self.loss_of_logits(loss)
         if of_logits is None:
-            dy = LOSSES[loss].backward(y, output)
-            return output, float(LOSSES[loss].value(y, output)), self.backward(weights, caches, dy)
-        logits = caches[-1].logits
-        dlogits = of_logits.backward(y, logits)
-        value = float(of_logits.value(y, logits))
-        return output, value, self.backward(weights, caches, dlogits, from_logits=True)
+            value, dy = LOSSES[loss].value(y, output), LOSSES[loss].backward(y, output)
+        else:
+            logits = caches[-1].logits
+            value, dy = of_logits.value(y, logits), of_logits.backward(y, logits)
+        for name, gradient in inputs.upstream.items():
+            value += (gradient * final_state[name]).sum()
+        gradients = self.backward(
+            weights, caches, dy, from_logits=of_logits is not None, upstream=inputs.upstream
+        )
+        return output, float(value), gradients
 
     def loss_of_logits(self, loss: str | None) -> Loss | None:
-        """The form of `loss` that takes the head's logits, where Keras uses one (see FROM_LOGITS)."""
+        """The form of `loss` that takes the head's logits, where Keras uses one (see FROM_LOGITS).
+
+        The head is the last layer: Keras sees no logits through any other layer after the activation.
+        """
         head = self.layers[-1]
-        return FROM_LOGITS.get((str(loss), str(head.activation))) if isinstance(head, Dense) else None
+        if not isinstance(head, Dense | Activation):
+            return None
+        return FROM_LOGITS.get((str(loss), str(head.activation)))
 
-    def forward(self, weights: Arrays, x: Array, initial_state: Arrays) -> tuple[Array, list[Any]]:
-        """Output and each layer's cache."""
+    def forward(self, inputs: Inputs) -> Forward:
+        """Output, and what the backward pass needs. Nothing is checked here."""
+        states = self.carried(inputs)
+        return self._forward(inputs.weights, inputs.x, states | inputs.dropout, inputs.mask)
+
+    def carried(self, inputs: Inputs) -> Arrays:
+        """The initial states of the pass: those given, or those that earlier batches have left."""
+        states = dict(inputs.initial_state)
+        for batch in inputs.before:
+            left = {} if batch is None else self._forward(inputs.weights, batch, states, None).final_state
+            states |= self.stateful_only(left, inputs.x)
+        return states
+
+    def stateful_only(self, final_state: Arrays, x: Array) -> Arrays:
+        """The initial states of every stateful layer for the next batch; zeros where none is left."""
+        return {
+            name: final_state.get(name.replace("/initial_", "/final_"), np.zeros(shape, x.dtype))
+            for name, shape in self.state_shapes(x.shape).items()
+            if name.split("/")[0] in self.stateful_names
+        }
+
+    @property
+    def stateful_names(self) -> frozenset[str]:
+        """The names of the layers whose states go on from batch to batch."""
+        return frozenset(name for name, layer in self.named_layers() if getattr(layer, "stateful", False))
+
+    def _forward(self, weights: Arrays, x: Array, given: Arrays, mask: Array | None) -> Forward:
         caches = []
+        final_state: Arrays = {}
         for name, layer in self.named_layers():
-            state = {
-                tensor: initial_state.get(f"{name}/{tensor}", np.zeros(shape, x.dtype))
-                for tensor, shape in layer.state_shapes(x.shape).items()
-            }
-            x, cache = layer.forward(own(weights, name), x, state)
+            here = {tensor: np.zeros(shape, x.dtype) for tensor, shape in layer.state_shapes(x.shape).items()}
+            here |= own(given, name)
+            if mask is not None:
+                here["mask"] = mask
+            mask = layer.output_mask(x, mask)
+            x, cache = layer.forward(own(weights, name), x, here)
+            final_state |= {f"{name}/{tensor}": h for tensor, h in layer.final_state(cache).items()}
             caches.append(cache)
-        return x, caches
+        return Forward(x, caches, final_state, mask)
 
-    def backward(self, weights: Arrays, caches: list[Any], dy: Array, *, from_logits: bool = False) -> Arrays:
-        """Every gradient from that of the output, or of the head's logits with `from_logits`."""
+    def backward(
+        self,
+        weights: Arrays,
+        caches: list[Any],
+        dy: Array,
+        *,
+        from_logits: bool = False,
+        upstream: Mapping[str, Array] = NOTHING,
+    ) -> Arrays:
+        """Every gradient from that of the output, or of the head's logits with `from_logits`, and from
+        those of the final states in `upstream`.
+        """
         gradients: Arrays = {}
         for (name, layer), cache in reversed(list(zip(self.named_layers(), caches, strict=True))):
-            if from_logits and isinstance(layer, Dense):
+            if from_logits and isinstance(layer, Dense | Activation):
                 found = layer.backward_from_logits(own(weights, name), cache, dy)
                 from_logits = False  # only the head, which comes first here
             else:
-                found = layer.backward(own(weights, name), cache, dy)
+                found = layer.backward(own(weights, name), cache, dy, own(upstream, name))
             dy = found.pop("x")
             gradients |= {f"{name}/{tensor}": array for tensor, array in found.items()}
         return {"x": dy} | gradients
 
 
-def own(weights: Arrays, name: str) -> Arrays:
+def own(weights: Mapping[str, Array], name: str) -> Arrays:
     """The weights of the layer `name`, by the layer's own tensor names."""
     prefix = f"{name}/"
     return {key.removeprefix(prefix): array for key, array in weights.items() if key.startswith(prefix)}
+
+
+def mask_problems(mask: Array | None, input_shape: Shape) -> list[str]:
+    """Why `mask` cannot be that of an input of `input_shape`, a sentence each."""
+    if mask is None:
+        return []
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+        found = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+        return [f"`mask` is {found}, but should be a NumPy array of bool, True for the steps that count"]
+    if mask.shape != input_shape[:2]:
+        return [f"`mask` has shape {mask.shape}, but should be (batch, timesteps) = {input_shape[:2]}"]
+    return []
 
 
 def misfits(

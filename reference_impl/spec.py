@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 Array = np.ndarray
 Shape = tuple[int, ...]
 Arrays = dict[str, Array]
+NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 
 class BadInput(ValueError):
@@ -49,6 +51,13 @@ def one_of(name: str, value: object, known: Iterable[str]) -> list[str]:
         return []
     hint = did_you_mean(value, known) if isinstance(value, str) else ""
     return [f"`{name}` = {value!r}, but should be one of {', '.join(known)}{hint}"]
+
+
+def fraction(name: str, value: object) -> list[str]:
+    """The problem with `value` as a share to drop, as a list of no or one sentence."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
+        return []
+    return [f"`{name}` = {value!r}, but should be a number from 0 up to, not including, 1"]
 
 
 def boolean(name: str, value: object) -> list[str]:
@@ -118,6 +127,10 @@ def not_in_table(argument: str, value: object, table: Mapping[Any, Entry]) -> li
     ]
 
 
+# What Keras calls a weight in arguments such as `recurrent_constraint`, and the tensor's name.
+WEIGHTS = {"kernel": "kernel", "recurrent": "recurrent_kernel", "bias": "bias"}
+
+
 @dataclass_transform(frozen_default=True)
 def spec(cls: type) -> type:
     """Make `cls` a frozen dataclass that keeps arguments it does not know instead of raising."""
@@ -139,9 +152,11 @@ def spec(cls: type) -> type:
 class Layer:
     """One layer: its Keras arguments, its shapes, its forward pass and its backward pass.
 
-    `weights` and gradients are dicts by the layer's own tensor names ("kernel", "bias", …). A forward
-    pass returns its output and a cache; the backward pass takes that cache and returns the gradient of
-    every weight and of every input ("x", and for an LSTM "initial_h" and "initial_c").
+    `weights` and gradients are dicts by the layer's own tensor names ("kernel", "bias", …), and so is
+    `given`, what a pass has besides: initial states, dropout factors in training, and the "mask" (B, T)
+    of the input where it has one. A forward pass returns its output and a cache; the backward pass takes
+    that cache and returns the gradient of every weight and of every input ("x", and for an LSTM
+    "initial_h" and "initial_c").
     """
 
     # Keras arguments that are not supported yet, with the one value that means "not used".
@@ -162,6 +177,11 @@ class Layer:
     def defaults(cls) -> dict[str, object]:
         """Keras's default of every supported argument that has one."""
         return {field.name: field.default for field in fields(cls)}
+
+    def of_weights(self, kind: str) -> dict[str, str | Named]:
+        """The layer's regularizers ("regularizer") or constraints ("constraint"), by its tensor names."""
+        given = {tensor: getattr(self, f"{word}_{kind}", None) for word, tensor in WEIGHTS.items()}
+        return {tensor: value for tensor, value in given.items() if value is not None}
 
     def problems(self) -> list[str]:
         """Everything wrong with the arguments, a sentence each; [] when the layer can be used."""
@@ -198,16 +218,46 @@ class Layer:
         """Shape of each initial state by tensor name; {} for a layer without state."""
         return {}
 
+    def dropout_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of each array of dropout factors that a training pass takes, by tensor name."""
+        return {}
+
+    def upstream_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of each final state that is an output of its own, by tensor name."""
+        return {}
+
+    def output_mask(self, x: Array, mask: Array | None) -> Array | None:
+        """The mask (B, T) that goes on with the output, from the input and its mask."""
+        return mask
+
     def init(self, rng: np.random.Generator, input_shape: Shape) -> Arrays:
         """Fresh float64 weights, distributed as Keras's defaults are."""
         return {}
 
-    def forward(self, weights: Arrays, x: Array, state: Arrays) -> tuple[Array, Any]:
+    @property
+    def drawn_by_keras(self) -> frozenset[str]:
+        """The weights, by tensor name, whose initializer is not the default one."""
+        default = self.defaults()
+        return frozenset(
+            tensor
+            for word, tensor in WEIGHTS.items()
+            if getattr(self, f"{word}_initializer", None) != default.get(f"{word}_initializer")
+        )
+
+    def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, Any]:
         """Output and cache for one batch."""
         raise NotImplementedError
 
-    def backward(self, weights: Arrays, cache: Any, dy: Array) -> Arrays:
-        """Gradients of every weight and input, from the gradient `dy` of the output."""
+    def final_state(self, cache: Any) -> Arrays:
+        """The states after the last step, by tensor name; {} for a layer without state."""
+        return {}
+
+    def backward(
+        self, weights: Arrays, cache: Any, dy: Array, upstream: Mapping[str, Array] = NOTHING
+    ) -> Arrays:
+        """Gradients of every weight and input, from the gradient `dy` of the output and, in `upstream`,
+        those of the final states that are outputs of their own.
+        """
         raise NotImplementedError
 
 

@@ -5,6 +5,7 @@ from tapecheck.case import Case, Problem, Result
 from tapecheck.catalogue import CATALOGUE, cases
 from tapecheck.check import check
 from tapecheck.report import GradientMismatch, Report
+from tapecheck.training import TrainingMismatch, TrainingReport, check_training
 
 __all__ = [
     "CATALOGUE",
@@ -14,6 +15,9 @@ __all__ = [
     "Problem",
     "Report",
     "Result",
+    "TrainingMismatch",
+    "TrainingReport",
     "cases",
     "check",
+    "check_training",
 ]

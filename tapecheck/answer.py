@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -44,12 +44,19 @@ class Answer:
     not_done: bool = False
 
 
-def ask(implementation: Implementation, problem: Problem) -> Answer:
-    """Call the implementation on a copy of the problem, which it may write into.
+@dataclass(frozen=True)
+class Heard:
+    """What came of calling someone's code: what it `returned`, or why not, and what it did besides."""
 
-    Nothing that it raises, prints or returns gets past this function.
-    """
-    given = problem.copy()
+    returned: object = None
+    failure: str = ""
+    traceback: tuple[str, ...] = ()
+    printed: tuple[str, ...] = ()
+    not_done: bool = False  # it raised NotImplementedError
+
+
+def hear(call: Callable[[], object]) -> Heard:
+    """Call anyone's code. Nothing that it raises or prints gets past this function."""
     output = io.StringIO()
     returned: object = None
     failure = ""
@@ -57,27 +64,33 @@ def ask(implementation: Implementation, problem: Problem) -> Answer:
     not_done = False
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            returned = implementation(given)
+            returned = call()
     except (Exception, SystemExit, TooSlow) as error:  # anyone's code: whatever it raises is its answer
         said = "; ".join(error.problems) if isinstance(error, BadInput) else str(error)
         not_done = isinstance(error, NotImplementedError)
         verb = "does not do this" if not_done else f"raised {type(error).__name__}"
         failure = (said if isinstance(error, TooSlow) else f"{verb}: {said}").splitlines()[0]
         frames = () if not_done else its_own_frames(error)
-    lines = tuple(output.getvalue().splitlines())
+    return Heard(returned, failure, frames, tuple(output.getvalue().splitlines()), not_done)
+
+
+def ask(implementation: Implementation, problem: Problem) -> Answer:
+    """Call the implementation on a copy of the problem, which it may write into; see `hear`."""
+    given = problem.copy()
+    heard = hear(lambda: implementation(given))
     here = inputs(given)
     changed = tuple(name for name, array in inputs(problem).items() if differs(array, here.get(name)))
-    result = Result({})
-    if isinstance(returned, Result):
-        result = returned
-    elif isinstance(returned, Mapping):
-        result = Result(dict(returned))
+    result, failure = Result({}), heard.failure
+    if isinstance(heard.returned, Result):
+        result = heard.returned
+    elif isinstance(heard.returned, Mapping):
+        result = Result(dict(heard.returned))
     elif not failure:
         failure = (
-            f"returned a {type(returned).__name__}, but should return a tapecheck.Result or a dict of "
+            f"returned a {type(heard.returned).__name__}, but should return a tapecheck.Result or a dict of "
             "gradients by tensor name"
         )
-    return Answer(result, failure, frames, lines, changed, not_done)
+    return Answer(result, failure, heard.traceback, heard.printed, changed, heard.not_done)
 
 
 def inputs(problem: Problem) -> Mapping[str, Array]:

@@ -2,17 +2,19 @@
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from reference_impl import Inputs, Sequential
+import tf_oracle
+from reference_impl import Inputs, Masking, Sequential
 from reference_impl.losses import LOSSES
 from reference_impl.sequential import DTYPES
-from reference_impl.spec import Array, BadInput, Shape, one_of, positive_int
+from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, one_of, positive_int
+from tapecheck.masks import MASKS
 
 INITIAL_STATES = ("zeros", "random")
 COMPILED = "compiled"  # as a loss: the one that a Keras model was compiled with
@@ -44,8 +46,11 @@ class Case:
     `name` is the case's id: the test id, the seed of its draws, the word to rerun it by. `batch`,
     `timesteps` and `features` are B, T and D of the input; left out, D differs from every units.
     `loss` is a Keras loss name, or None for a free upstream gradient. `initial_state` is "zeros", as
-    in a Keras Sequential, or "random". Another `seed` draws other arrays. `given` are arrays that are not
-    drawn, see `from_keras`.
+    in a Keras Sequential, or "random". `mask` is None or one of MASKS: where the steps lie that do not
+    count, given directly or, to a model that begins with Masking, within `x`. With `training`, dropout
+    drops what Keras draws with the layers' own seeds. So many `batches` are run one after another, for
+    stateful layers, and the last is checked; before those in `resets`, from 1 on, the states are reset.
+    Another `seed` draws other arrays. `given` are arrays that are not drawn, see `from_keras`.
     """
 
     name: str
@@ -57,6 +62,10 @@ class Case:
     dtype: str = "float64"
     initial_state: str = "zeros"
     seed: int = 0
+    mask: str | None = None
+    training: bool = False
+    batches: int = 1
+    resets: tuple[int, ...] = ()
     given: Given | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +83,7 @@ class Case:
         *,
         name: str | None = None,
         data: Any = None,
-        loss: str | None = COMPILED,
+        loss: Any = COMPILED,
         batch: int | None = None,
         timesteps: int | None = None,
         dtype: str | None = None,
@@ -119,10 +128,26 @@ class Case:
         said += one_of("initial_state", self.initial_state, INITIAL_STATES)
         if not isinstance(self.seed, int) or self.seed < 0:
             said.append(f"`seed` = {self.seed!r}, but should be a whole number from 0 on")
+        if self.mask is not None:
+            said += one_of("mask", self.mask, MASKS)
+        said += boolean("training", self.training)
         if not isinstance(self.model, Sequential):
             return [*said, f"`model` = {self.model!r}, but should be a reference_impl.Sequential"]
+        said += self.batch_problems()
         said += self.model.problems(None if sizes else self.input_shape)
         said += self.model.loss_problems(self.loss)
+        return said
+
+    def batch_problems(self) -> list[str]:
+        """What is wrong with `batches` and `resets`, a sentence each."""
+        said = positive_int("batches", self.batches)
+        if not said and self.batches > 1 and not self.model.stateful_names:
+            said.append(f"`batches` = {self.batches}, but should be 1: no layer is stateful")
+        strange = [at for at in self.resets if not isinstance(at, int) or not 0 < at < self.batches]
+        if strange and not said:
+            said.append(
+                f"`resets` = {self.resets!r}, but should be numbers of batches from 1 to {self.batches - 1}"
+            )
         return said
 
     @property
@@ -135,14 +160,33 @@ class Case:
         """The arrays of this case, always the same: drawn at random with O(1) scale, so that a wrong
         equation leaves a visible trace. A draw that proves too little is drawn again (see `lively`).
         """
+        drawn_by_keras = self.initial_weights()
         for attempt in range(64):
             rng = np.random.default_rng([zlib.crc32(self.name.encode()), self.seed, attempt])
             problem = self.draw(rng)
+            problem = replace(problem, weights=problem.weights | drawn_by_keras, dropout=self.dropout)
             if self.given:
                 problem = self.given.put_into(problem)
             if lively(problem) or (self.given and self.given.complete):
                 break
         return problem
+
+    def initial_weights(self) -> Arrays:
+        """The weights whose initializer is not Keras's default one, as Keras draws them."""
+        names = {
+            f"{name}/{tensor}" for name, layer in self.model.named_layers() for tensor in layer.drawn_by_keras
+        }
+        if not names:
+            return {}
+        drawn = tf_oracle.initial_weights(self.model, self.input_shape, self.dtype)
+        return {name: drawn[name] for name in names if name in drawn}
+
+    @cached_property
+    def dropout(self) -> Arrays:
+        """The factors of every dropout as Keras draws them; none without `training`."""
+        if not self.training or not self.model.dropout_shapes(self.input_shape):
+            return {}
+        return tf_oracle.draw_dropout(self.model, self.input_shape, self.dtype, self.batches - 1)
 
     def draw(self, rng: np.random.Generator) -> "Problem":
         """One draw. Weights have standard deviation 1/sqrt(fan_in), so that each term of a
@@ -162,13 +206,38 @@ class Case:
             for name, shape in self.model.state_shapes(self.input_shape).items()
         }
         output_shape = self.model.output_shape(self.input_shape)
-        return Problem(
+        problem = Problem(
             case=self,
             x=rng.standard_normal(self.input_shape).astype(self.dtype),
             y=LOSSES[self.loss].targets.draw(rng, output_shape).astype(self.dtype),
             weights=weights,
             initial_state=states,
+            upstream={
+                name: rng.standard_normal(shape).astype(self.dtype)
+                for name, shape in self.model.upstream_shapes(self.input_shape).items()
+            },
+            before=tuple(self.earlier(rng)),
         )
+        return self.masked(problem, rng)
+
+    def earlier(self, rng: np.random.Generator) -> Iterator[Array | None]:
+        """The batches before the one that is checked; None where the states are reset."""
+        for number in range(1, self.batches):
+            yield rng.standard_normal(self.input_shape).astype(self.dtype)
+            if number in self.resets:
+                yield None
+
+    def masked(self, problem: "Problem", rng: np.random.Generator) -> "Problem":
+        """The problem with the mask of the case, or with steps of x for Masking to find."""
+        first = self.model.layers[0]
+        kind = self.mask or ("random" if isinstance(first, Masking) else None)
+        if kind is None:
+            return problem
+        mask = MASKS[kind](rng, self.batch, self.timesteps)
+        if not isinstance(first, Masking):
+            return replace(problem, mask=mask)
+        x = np.where(mask[:, :, None], problem.x, first.mask_value).astype(self.dtype)
+        return replace(problem, x=x)
 
 
 @dataclass(frozen=True)
@@ -217,6 +286,13 @@ class Result:
 Implementation = Callable[[Problem], Result | Mapping[str, Any]]
 
 
+def counting_steps(problem: Problem) -> Array:
+    """The steps (B, T) that count; True for a model that masks none."""
+    first = problem.model.layers[0]
+    mask = first.output_mask(problem.x, problem.mask) if isinstance(first, Masking) else problem.mask
+    return np.array(True) if mask is None else mask
+
+
 def lively(problem: Problem) -> bool:
     """Whether the draw can prove something, judged on the shipped implementation.
 
@@ -226,5 +302,5 @@ def lively(problem: Problem) -> bool:
     gradients = problem.reference.gradients
     top = max(np.abs(gradient).max() for gradient in gradients.values())
     biases = [np.abs(gradient).max() for name, gradient in gradients.items() if name.endswith("/bias")]
-    alive = np.mean(gradients["x"] != 0) >= 0.5
+    alive = np.mean(gradients["x"] != 0) >= 0.5 * np.mean(counting_steps(problem))
     return bool(np.isfinite(top) and alive and all(bias > 1e-9 * top for bias in biases))

@@ -13,6 +13,7 @@ from reference_impl.spec import BadInput
 from tapecheck.case import COMPILED, Case, Implementation, Problem, Result
 from tapecheck.catalogue import CATALOGUE, named
 from tapecheck.imports import imported
+from tapecheck.keras_models import typed_loss
 from tapecheck.report import Report
 from tapecheck.saved import load
 from tapecheck.text import figure, table
@@ -67,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="FILE.npz", help="x (B, T, D), y and initial states by name"
     )
     model.add_argument(
-        "--loss", default=COMPILED, help="default: the loss it was compiled with, or else mean_squared_error"
+        "--loss",
+        default=COMPILED,
+        help="such as 'huber(delta=0.5)'; default: the one it was compiled with, or else mean_squared_error",
     )
     model.add_argument("--batch", type=int, metavar="N", help="how many samples; of the data, the first")
     model.add_argument(
@@ -167,7 +170,7 @@ def run_model(arguments: argparse.Namespace) -> int:
     case = Case.from_keras(
         arguments.file,
         data=arguments.data,
-        loss=arguments.loss,
+        loss=typed_loss(arguments.loss),
         batch=arguments.batch,
         timesteps=arguments.timesteps,
         dtype=arguments.dtype,

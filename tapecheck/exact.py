@@ -5,7 +5,7 @@ rigorously, where the size allows, and in `numpy.longdouble` past that.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,11 @@ from reference_impl.activations import Undecided
 from reference_impl.sequential import Sequential
 from reference_impl.spec import Array, Arrays, Shape
 from tapecheck.case import Problem
+
+# How an array of floats becomes one of the arithmetic at hand, and what computes in it: some groups of
+# tensors by name, which is what they are scaled by.
+Convert = Callable[[Array], Array]
+Compute = Callable[[Convert], Sequence[Arrays]]
 
 # Radius that a ball may have, relative to the scale of its tensor (or of its time step).
 RADIUS = 2.0**-70
@@ -58,43 +63,69 @@ def exact(problem: Problem) -> Exact:
     """Exact output, loss, gradients and trace. Raises NotEnclosed, for instance for a relu exactly at
     its kink, or for values that overflow.
     """
+    return by_balls(problem) if ball_sized(problem) else by_longdouble(problem)
+
+
+def ball_sized(problem: Problem, passes: int = 1) -> bool:
+    """Whether so many passes are few enough multiply-adds for balls, or there is no wider float."""
     wide = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
-    if wide and multiply_adds(problem.model, problem.x.shape) > BALL_LIMIT:
-        return by_longdouble(problem)
-    return by_balls(problem)
+    return not wide or passes * multiply_adds(problem.model, problem.x.shape) <= BALL_LIMIT
 
 
 def by_balls(problem: Problem) -> Exact:
     """The enclosures, at the first precision at which all radii are below RADIUS of scale."""
+    (tensors, _), radius, precision = enclosed(lambda convert: named(run_textbook(problem, convert)))
+    with ctx.workprec(precision):
+        return Exact(problem, middles(tensors), radius, precision)
+
+
+def by_longdouble(problem: Problem) -> Exact:
+    """The textbook in longdouble."""
+    (tensors,), radius = in_longdouble(lambda convert: named(run_textbook(problem, convert))[:1])
+    return Exact(problem, tensors, radius, precision=0)
+
+
+def in_balls(compute: Compute) -> tuple[list[Arrays], float]:
+    """What `compute` gives in balls, rounded to longdouble, and the largest radius. Raises NotEnclosed."""
+    groups, radius, precision = enclosed(compute)
+    with ctx.workprec(precision):
+        return [middles(group) for group in groups], radius
+
+
+def enclosed(compute: Compute) -> tuple[Sequence[Arrays], float, int]:
+    """The balls that `compute` gives, the largest radius, and the bits: at the first precision at which all
+    radii are below RADIUS of scale. Raises NotEnclosed where there is none.
+    """
     reason = ""
     for precision in PRECISIONS:
         with ctx.workprec(precision):
             try:
-                tensors, trace = named(run_textbook(problem, to_balls))
+                groups = compute(to_balls)
             except Undecided as undecided:
                 reason = str(undecided)
                 continue
-            radius = max(relative_radius(name, balls) for name, balls in [*tensors.items(), *trace.items()])
-            if radius < RADIUS:
-                return Exact(problem, middles(tensors), radius, precision)
+            radius = max(relative_radius(name, balls) for group in groups for name, balls in group.items())
+        if radius < RADIUS:
+            return groups, radius, precision
         reason = "a value overflows, or cancels to zero"
-    raise NotEnclosed(f"the exact gradient is not known at {PRECISIONS[-1]} bits: {reason}")
+    raise NotEnclosed(f"the exact value is not known at {PRECISIONS[-1]} bits: {reason}")
 
 
-def by_longdouble(problem: Problem) -> Exact:
-    """The textbook in longdouble. Its error is estimated from that of the same equations in float64,
-    which make the same rounding errors, larger by the ratio of the two epsilons.
+def in_longdouble(compute: Compute) -> tuple[list[Arrays], float]:
+    """What `compute` gives in longdouble. Its error is estimated from that of the same equations in
+    float64, which make the same rounding errors, larger by the ratio of the two epsilons.
     """
-    tensors, _ = named(run_textbook(problem, longdouble))
-    doubles, _ = named(run_textbook(problem, lambda array: array.astype(np.float64)))
+    groups = list(compute(longdouble))
+    doubles = compute(lambda array: array.astype(np.float64))
     ratio = float(np.finfo(np.longdouble).eps / np.finfo(np.float64).eps)
     radius = ratio * max(
-        float(np.max(np.abs(doubles[name] - value) / nonzero(scale(name, value))))
-        for name, value in tensors.items()
+        float(np.max(np.abs(double[name] - value) / nonzero(scale(name, value))))
+        for group, double in zip(groups, doubles, strict=True)
+        for name, value in group.items()
     )
     if not math.isfinite(radius):
-        raise NotEnclosed("the exact gradient is not known: a value overflows")
-    return Exact(problem, tensors, radius, precision=0)
+        raise NotEnclosed("the exact value is not known: a value overflows")
+    return groups, radius
 
 
 def scale(name: str, value: Array) -> Array:

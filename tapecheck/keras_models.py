@@ -1,5 +1,6 @@
 """Cases of Keras models, from their `.keras` files or alive, on data that is given or drawn."""
 
+import ast
 import re
 import zipfile
 import zlib
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from reference_impl import Named
 from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, one_of, positive_int
 from tapecheck.case import COMPILED, Case, Given
@@ -18,6 +20,8 @@ from tf_oracle.live import taken_apart
 
 # The loss of a model that was never compiled.
 UNCOMPILED = "mean_squared_error"
+# Of an input; the trace of every gate is several times as large.
+MOST_NUMBERS = 2**27
 
 
 def case_of(
@@ -71,6 +75,26 @@ def case_of(
     return case
 
 
+def typed_loss(text: str) -> str | Named | None:
+    """A loss as a user types it: a name, a name with arguments as in "huber(delta=0.5)", or "upstream" for
+    none. Raises BadInput.
+    """
+    if text == "upstream":
+        return None
+    if "(" not in text:
+        return text
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args):
+            raise ValueError
+        arguments = {each.arg or "**": ast.literal_eval(each.value) for each in call.keywords}
+        if "**" in arguments:
+            raise ValueError
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # all of ast's
+        raise BadInput("this loss", [f"{text!r} should be a NAME or NAME(argument=value, ...)"]) from error
+    return Named(call.func.id, **arguments)
+
+
 def input_shape(
     description: Description, x: Array | None, batch: int | None, timesteps: int | None, subject: str
 ) -> tuple[int, int, int]:
@@ -83,8 +107,8 @@ def input_shape(
         said += [] if asked is None else positive_int(name, asked)
         if None not in (asked, saved) and asked != saved:
             said.append(f"`{name}` = {asked!r}, but should be {saved}, which the model was built for")
-    B = description.batch if batch is None else batch
-    T = description.timesteps if timesteps is None else timesteps
+    B = description.batch or batch or 0
+    T = description.timesteps or timesteps or 0
     D = description.features
     assert D is not None
     if x is None:
@@ -96,10 +120,10 @@ def input_shape(
         if len(x) < B or (batch is None and len(x) > B):
             hint = "" if len(x) < B else f": with a batch of {B}, the first are taken"
             said.append(f"`x` has {len(x)} samples, but should have {B}{hint}")
+    if not said and B * T * D > MOST_NUMBERS:
+        said.append(f"an input of {B, T, D} is {B * T * D} numbers, but should be at most {MOST_NUMBERS}")
     if said:
         raise BadInput(subject, said)
-    assert B is not None
-    assert T is not None
     return B, T, D
 
 

@@ -205,8 +205,14 @@ class Report:
         """Sizes, loss and dtype in one line."""
         B, T, D = self.problem.x.shape
         loss = self.problem.loss or "free upstream gradient"
-        state = ", random initial state" if self.problem.case.initial_state == "random" else ""
-        return f"{loss}, {self.problem.dtype}, B={B} T={T} D={D}{state}"
+        case = self.problem.case
+        extras = [
+            "random initial state" if case.initial_state == "random" else "",
+            f"{case.mask} mask" if case.mask else "",
+            "training" if case.training else "",
+            f"batch {case.batches} of {case.batches}" if case.batches > 1 else "",
+        ]
+        return ", ".join([loss, str(self.problem.dtype), f"B={B} T={T} D={D}", *filter(None, extras)])
 
     def layer_lines(self) -> list[str]:
         """The table of layers: output shape and parameter count, in Keras and in NumPy."""

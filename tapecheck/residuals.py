@@ -81,7 +81,7 @@ def holds(left: Array, right: Array) -> bool:
 def sum_residuals(clear: Problem, dz: Array, theirs: Arrays) -> list[Residual]:
     """The equations that only read dz (B, T, 4H): the weights' gradients and dx."""
     _, _, values = program.forward(clear, {})
-    h_prev = np.stack([step["h_prev"] for step in values[0]], axis=1)  # (B, T, H)
+    h_prev = np.stack([step["h_prev"] for step in values[0].values], axis=1)  # (B, T, H)
     rows = dz.reshape(-1, dz.shape[-1])
     due = {
         "dW_x": ("lstm/kernel", clear.x.reshape(len(rows), -1).T @ rows),
@@ -105,7 +105,7 @@ def step_residuals(clear: Problem, dz: Array, wrong_head: bool) -> list[Residual
     W_h = clear.weights["lstm/recurrent_kernel"]
     truth = run_textbook(clear, np.asarray).trace
     _, _, values = program.forward(clear, {})
-    steps, T = values[0], dz.shape[1]
+    steps, T = values[0].values, dz.shape[1]
     theirs = {name.removeprefix("lstm/dz_"): array for name, array in gatewise(dz).items()}
     right_dz = np.concatenate([truth[f"lstm/dz_{gate}"] for gate in "ifgo"], axis=2)
 

@@ -16,6 +16,8 @@ from reference_impl.spec import Array, BadInput, Layer
 from tapecheck.case import Case, Problem, Result
 
 FOLDER = Path(".tapecheck")
+# Stands between the earlier batches of a stateful model where its states were reset.
+RESET = np.empty(0)
 
 
 def save(problem: Problem, result: Result, implementation: str, folder: Path = FOLDER) -> Path:
@@ -26,14 +28,17 @@ def save(problem: Problem, result: Result, implementation: str, folder: Path = F
     groups = {
         "weights": problem.weights,
         "initial_state": problem.initial_state,
+        "dropout": problem.dropout,
+        "upstream": problem.upstream,
+        "before": {str(k): RESET if batch is None else batch for k, batch in enumerate(problem.before)},
         "gradients": result.gradients,
         "trace": result.trace,
     }
     for group, members in groups.items():
         arrays |= {f"{group}/{name}": numeric(value) for name, value in members.items()}
-    for name in ("output", "loss"):
-        if getattr(result, name) is not None:
-            arrays[name] = numeric(getattr(result, name))
+    for holder, name in ((problem, "mask"), (problem, "sample_weight"), (result, "output"), (result, "loss")):
+        if getattr(holder, name) is not None:
+            arrays[name] = numeric(getattr(holder, name))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{problem.case.name}.npz"
     np.savez(
@@ -94,6 +99,11 @@ def load(path: Path) -> tuple[Problem, Result, str]:
         arrays["y"],
         group("weights"),
         group("initial_state"),
+        arrays.get("mask"),
+        arrays.get("sample_weight"),
+        group("dropout"),
+        group("upstream"),
+        tuple(batch if batch.size else None for batch in group("before").values()),
         case=case,
     )
     loss = arrays.get("loss")

@@ -68,7 +68,7 @@ def read(path: Path) -> KerasFile:
 # What zipfile, json and h5py raise for a file that cannot be opened, is cut off, encrypted or nonsense.
 DAMAGED = (
     OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError, RecursionError,
-    zipfile.BadZipFile, zlib.error,
+    OverflowError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def groups(content: bytes) -> Groups:
     def variables(group: Any, path: str, depth: int) -> Iterator[tuple[str, list[Array]]]:
         if depth > DEEPEST:
             raise Unreadable(f"holds groups within groups at {path!r}, as no model does")
-        members = {name: inside(group, name) for name in group}
+        members = {name: inside(group, name, h5py.Group) for name in group}
         own = members.pop("vars", {})
         if len(own):
             yield path, [array(own, number) for number in sorted(own, key=int)]
@@ -97,13 +97,18 @@ def groups(content: bytes) -> Groups:
             if name not in NO_WEIGHTS:
                 yield from variables(inner, f"{path}/{name}" if path else name, depth + 1)
 
-    def inside(group: Any, name: str) -> Any:
+    def inside(group: Any, name: str, kind: Any) -> Any:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise Unreadable(f"holds a link to elsewhere: {group.name}/{name}")
-        return group[name]
+        found = group[name]
+        if not isinstance(found, kind):
+            raise Unreadable(
+                f"holds a {type(found).__name__}, but should hold a {kind.__name__}: {found.name}"
+            )
+        return found
 
     def array(group: Any, name: str) -> Array:
-        data = inside(group, name)
+        data = inside(group, name, h5py.Dataset)
         if data.external or data.is_virtual:
             raise Unreadable(f"holds data of another file: {data.name}")
         if data.nbytes > LARGEST:
@@ -111,7 +116,7 @@ def groups(content: bytes) -> Groups:
         return np.asarray(data)
 
     with h5py.File(BytesIO(content), "r") as file:
-        return dict(variables(inside(file, "layers"), "", 0)) if "layers" in file else {}
+        return dict(variables(inside(file, "layers", h5py.Group), "", 0)) if "layers" in file else {}
 
 
 def group_of(kind: str, seen: Counter[str]) -> str:

@@ -1,17 +1,18 @@
 """The stack, forward and then backward in the opposite order, with the same headings."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from reference_impl.dense import Dense
-from reference_impl.flatten import Flatten
 from reference_impl.inputs import Inputs
 from reference_impl.losses import LOSSES
 from reference_impl.lstm import LSTM
 from reference_impl.sequential import Sequential, own
 from reference_impl.spec import Array, Arrays
 from reference_impl.textbook import dense, lstm
+from reference_impl.time_distributed import TimeDistributed
 
 
 class Pass(NamedTuple):
@@ -23,53 +24,93 @@ class Pass(NamedTuple):
     trace: Arrays  # by tensor name: "lstm/i", …, "lstm/dz_i", …, each (B, T, H)
 
 
-def forward(model: Sequential, inputs: Inputs, loss: str | None) -> tuple[Array, Any, list[Any]]:
-    """Output, loss and each layer's values for the backward pass."""
-    x, y, weights = inputs.x, inputs.y, inputs.weights
-    values: list[Any] = []
-    kept: Any  # as each layer's backward pass takes it
-    for name, layer in model.named_layers():
-        if isinstance(layer, LSTM):
-            zero = np.zeros((len(x), layer.units), x.dtype)
-            state = {"initial_h": zero, "initial_c": zero} | own(inputs.initial_state, name)
-            x, kept = lstm.forward(layer, own(weights, name), x, state)
-        elif isinstance(layer, Flatten):
-            x, kept = layer.forward({}, x, {})
-        elif isinstance(layer, Dense):
-            x, kept = dense.forward(layer, own(weights, name), x)
-        values.append(kept)
+class Kept(NamedTuple):
+    """What one layer leaves for the backward pass."""
 
+    given: Mapping[str, Array]  # states, dropout factors and the mask
+    values: Any  # as the layer's own backward pass takes them
+
+
+def forward(model: Sequential, inputs: Inputs, loss: str | None) -> tuple[Array, Any, list[Kept]]:
+    """Output, loss and each layer's values for the backward pass."""
+    states = inputs.initial_state
+    for batch in inputs.before:  # that a stateful layer has seen
+        left = {} if batch is None else through(model, inputs.weights, batch, states, None)[2]
+        states = states | model.stateful_only(left, inputs.x)
+    given = states | inputs.dropout
+    x, kept, final_state = through(model, inputs.weights, inputs.x, given, inputs.mask)
+
+    y = inputs.y
     of_logits = model.loss_of_logits(loss)
-    value = LOSSES[loss].value(y, x) if of_logits is None else of_logits.value(y, values[-1]["logits"])
-    return x, value, values
+    value = LOSSES[loss].value(y, x) if of_logits is None else of_logits.value(y, logits_of(kept[-1]))
+    for name, gradient in inputs.upstream.items():
+        value = value + (gradient * final_state[name]).sum()
+    return x, value, kept
+
+
+def through(
+    model: Sequential, weights: Arrays, x: Array, given: Arrays, mask: Array | None
+) -> tuple[Array, list[Kept], Arrays]:
+    """The layers one after the other: output, what each keeps, and the final states by tensor name."""
+    kept: list[Kept] = []
+    final_state: Arrays = {}
+    values: Any
+    for name, layer in model.named_layers():
+        here = {tensor: np.zeros(shape, x.dtype) for tensor, shape in layer.state_shapes(x.shape).items()}
+        here |= own(given, name)
+        if mask is not None:
+            here["mask"] = mask
+        mask = layer.output_mask(x, mask)
+        if isinstance(layer, LSTM):
+            x, values, final = lstm.forward(layer, own(weights, name), x, here)
+            final_state |= {f"{name}/{tensor}": state for tensor, state in final.items()}
+        elif isinstance(layer, Dense | TimeDistributed):
+            x, values = dense.forward(dense_of(layer), own(weights, name), x)
+        else:  # moves, masks and factors, the same in both forms
+            x, values = layer.forward({}, x, here)
+        kept.append(Kept(here, values))
+    return x, kept, final_state
 
 
 def backpropagate(model: Sequential, inputs: Inputs, loss: str | None) -> Pass:
     """The whole pass: the loss, and its gradient with respect to every weight, `x` and state."""
-    output, value, values = forward(model, inputs, loss)
+    output, value, kept = forward(model, inputs, loss)
     y, weights = inputs.y, inputs.weights
 
     of_logits = model.loss_of_logits(loss)
-    dy = (
-        LOSSES[loss].backward(y, output) if of_logits is None else of_logits.backward(y, values[-1]["logits"])
-    )
+    dy = LOSSES[loss].backward(y, output) if of_logits is None else of_logits.backward(y, logits_of(kept[-1]))
     from_logits = of_logits is not None
 
     gradients: Arrays = {}
     trace: Arrays = {}
-    for (name, layer), kept in reversed(list(zip(model.named_layers(), values, strict=True))):
+    for (name, layer), (given, values) in reversed(list(zip(model.named_layers(), kept, strict=True))):
         if isinstance(layer, LSTM):
-            found, d_steps = lstm.backward(layer, own(weights, name), kept, dy)
-            trace |= traced(name, kept, ("i", "f", "g", "o", "c", "h"))
+            upstream = own(inputs.upstream, name)
+            found, d_steps = lstm.backward(layer, own(weights, name), values, dy, given, upstream)
+            trace |= traced(name, values, ("i", "f", "g", "o", "c", "h"))
             trace |= traced(name, d_steps, ("dz_i", "dz_f", "dz_g", "dz_o", "dc", "dh"))
-        elif isinstance(layer, Flatten):
-            found = layer.backward({}, kept, dy)
-        elif isinstance(layer, Dense):
-            found = dense.backward(layer, own(weights, name), kept, dy, from_logits)
-            from_logits = False
+        elif isinstance(layer, Dense | TimeDistributed):
+            found = dense.backward(dense_of(layer), own(weights, name), values, dy, from_logits)
+        elif from_logits:  # an Activation at the top
+            found = {"x": dy}
+        else:
+            found = layer.backward({}, values, dy)
+        from_logits = False  # only the head, which comes first here
         dy = found.pop("x")
         gradients |= {f"{name}/{tensor}": array for tensor, array in found.items()}
     return Pass(output, value, {"x": dy} | gradients, trace)
+
+
+def dense_of(layer: Dense | TimeDistributed) -> Dense:
+    """The Dense layer itself, also of one that is applied to every time step."""
+    return layer.layer if isinstance(layer, TimeDistributed) else layer
+
+
+def logits_of(kept: Kept) -> Array:
+    """What went into the head's activation."""
+    values = kept.values
+    logits: Array = values["logits"] if isinstance(values, dict) else values.logits
+    return logits
 
 
 def traced(name: str, steps: list[lstm.Step], quantities: tuple[str, ...]) -> Arrays:

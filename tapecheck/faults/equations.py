@@ -49,7 +49,8 @@ NOT_EQUATIONS = {
     "W_y, x, logits, y",
     "output",
 }
-NOT_EQUATIONS |= {"steps", "d_steps", "gradients", "dW_x, dW_h, db", "dy", "x_rows", "d_rows"}
+NOT_EQUATIONS |= {"steps", "d_steps", "gradients", "dW_x, dW_h, db", "dy", "dx", "x_rows", "d_rows"}
+NOT_EQUATIONS |= {"mask", "outputs", "d_repeated"}
 
 
 @cache

@@ -11,6 +11,10 @@ from reference_impl import losses
 from reference_impl.spec import Array
 from reference_impl.textbook import Pass, dense, lstm, sequential
 from tapecheck.case import Problem
+from tapecheck.faults.edits import names_in
+
+# What a branch of the textbook asks about where it serves something that most models do not have.
+EXTRAS = frozenset({"mask", "given", "upstream"})
 
 Key = tuple[str, int]  # module and line number
 Code = Mapping[Key, CodeType]  # lines, and what runs in their place
@@ -62,7 +66,10 @@ class Program:
             body = [self._lower(inner) for inner in statement.body]
             return "for", compiled(statement.iter), _compiled_statement(take), body
         if isinstance(statement, ast.If):
+            equations = len(self.assignments)
             branches = [[self._lower(inner) for inner in b] for b in (statement.body, statement.orelse)]
+            if not EXTRAS.isdisjoint(names_in(statement.test)):  # masks, dropout: no line of the derivation
+                del self.assignments[equations:]
             return "if", compiled(statement.test), *branches
         if isinstance(statement, ast.Return):
             assert statement.value is not None
@@ -122,7 +129,8 @@ def compiled_lines(source: str) -> CodeType:
 
 LSTM_FORWARD, LSTM_BACKWARD = Program(lstm.forward), Program(lstm.backward)
 DENSE_FORWARD, DENSE_BACKWARD = Program(dense.forward), Program(dense.backward)
-FORWARD, BACKPROPAGATE = Program(sequential.forward), Program(sequential.backpropagate)
+FORWARD, THROUGH = Program(sequential.forward), Program(sequential.through)
+BACKPROPAGATE = Program(sequential.backpropagate)
 
 
 def inputs(problem: Problem) -> tuple[Any, ...]:
@@ -136,7 +144,7 @@ def forward(problem: Problem, code: Code) -> Kept:
         "lstm": SimpleNamespace(forward=LSTM_FORWARD.bind(code)),
         "dense": SimpleNamespace(forward=DENSE_FORWARD.bind(code)),
     }
-    return FORWARD.bind(code, layers)(*inputs(problem))
+    return FORWARD.bind(code, {"through": THROUGH.bind(code, layers)})(*inputs(problem))
 
 
 def backpropagate(problem: Problem, code: Code, kept: Kept | None = None) -> Pass:

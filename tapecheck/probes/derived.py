@@ -25,6 +25,7 @@ def cut(problem: Problem, batch: int | None = None, timesteps: int | None = None
         return array[tuple(map(slice, shape))].copy()
 
     states = model.state_shapes(given)
+    dropout, upstream = model.dropout_shapes(given), model.upstream_shapes(given)
     return replace(
         problem,
         case=case,
@@ -34,6 +35,10 @@ def cut(problem: Problem, batch: int | None = None, timesteps: int | None = None
             name: crop(problem.weights[name], shape) for name, shape in model.weight_shapes(given).items()
         },
         initial_state={name: crop(array, states[name]) for name, array in problem.initial_state.items()},
+        mask=None if problem.mask is None else crop(problem.mask, given[:2]),
+        dropout={name: crop(array, dropout[name]) for name, array in problem.dropout.items()},
+        upstream={name: crop(array, upstream[name]) for name, array in problem.upstream.items()},
+        before=tuple(None if earlier is None else crop(earlier, given) for earlier in problem.before),
     )
 
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest) -> str:
-    """The text of docs/<name>.md, for a test in test_<name>.py."""
-    return (ROOT / "docs" / f"{request.path.stem.removeprefix('test_')}.md").read_text(encoding="utf-8")
+    """The text of docs/<name>.md, for a test in test_<name>.py or test_<name>_<part>.py."""
+    return (ROOT / "docs" / f"{request.path.stem.split('_')[1]}.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

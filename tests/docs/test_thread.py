@@ -55,7 +55,7 @@ def passed() -> Passed:
     problem = SEQUENCES.problem()
     lstm = problem.model.layers[0]
     weights = own(problem.weights, "lstm")
-    h, steps = textbook.forward(lstm, weights, problem.x, own(problem.initial_state, "lstm"))
+    h, steps, _ = textbook.forward(lstm, weights, problem.x, own(problem.initial_state, "lstm"))
     y = np.maximum(h @ problem.weights["dense/kernel"] + problem.weights["dense/bias"], 0)
     dlogits = (y > 0) * 2 * (y - problem.y) / y.size
     return Passed(problem, h, steps, y, dlogits, dlogits @ problem.weights["dense/kernel"].T)
@@ -396,7 +396,7 @@ def test_last_step_only(figures: Figures) -> None:
     """With return_sequences=False the Dense needs no steps, and dh_above is the last step's alone."""
     problem = LAST_STEP.problem()
     lstm, weights = problem.model.layers[0], own(problem.weights, "lstm")
-    h, steps = textbook.forward(lstm, weights, problem.x, own(problem.initial_state, "lstm"))
+    h, steps, _ = textbook.forward(lstm, weights, problem.x, own(problem.initial_state, "lstm"))
     y = problem.reference.output  # (B, K)
     dlogits = (y > 0) * 2 * (y - problem.y) / y.size
     tensors = compared(problem, {"dense/kernel": h.T @ dlogits, "dense/bias": dlogits.sum(axis=0)})

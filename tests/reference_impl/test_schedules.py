@@ -1,11 +1,14 @@
 """The table of schedules, step by step against Keras's own, computed in float64."""
 
+import inspect
+
 import pytest
 from flint import arb
 
 from reference_impl import Named
+from reference_impl.arguments import REQUIRED
 from reference_impl.schedules import SCHEDULES, rate, rate_problems
-from tf_oracle import training
+from tf_oracle import named
 from tf_oracle.start import load
 
 START = {"initial_learning_rate": 0.3, "decay_steps": 4}
@@ -35,7 +38,7 @@ CASES = [
 @pytest.mark.parametrize("schedule", CASES, ids=repr)
 def test_rates_are_keras_s(schedule):
     """The rate of each of 16 steps, past every boundary, is Keras's to rounding; so are balls."""
-    theirs = training.schedule(schedule, "float64")
+    theirs = named.schedule(schedule, "float64")
     for step in range(16):
         found, expected = rate(schedule, step, float), float(theirs(step))
         assert isinstance(found, float)
@@ -47,13 +50,13 @@ def test_every_schedule_of_keras():
     """Whatever class `keras.optimizers.schedules` exports is in the table, with Keras's own arguments."""
     found = load().keras.optimizers.schedules
     classes = {name for name in dir(found) if name[0].isupper()} - {"LearningRateSchedule"}
-    assert classes == {training.class_name(name) for name in SCHEDULES}
+    assert classes == {named.class_name(name) for name in SCHEDULES}
     for name, entry in SCHEDULES.items():
-        parameters = training.parameters(getattr(found, training.class_name(name)))
-        assert set(parameters) - {"name"} == set(entry.defaults)
-        assert {n: v for n, v in parameters.items() if v is not training.NO_DEFAULT and n != "name"} == {
-            n: v for n, v in entry.defaults.items() if parameters[n] is not training.NO_DEFAULT
-        }
+        signature = inspect.signature(getattr(found, named.class_name(name))).parameters
+        assert set(signature) - {"name"} == set(entry.defaults)
+        for argument, default in entry.defaults.items():
+            required = signature[argument].default is inspect.Parameter.empty
+            assert default is REQUIRED if required else default == signature[argument].default
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_names_of_other_steps_mean_other_steps():
     found = find(SEQUENCES, "dc_next", "dc_next = dc * f_last")(problem)
     _, _, values = program.forward(problem, {})
     trace = run_textbook(problem, np.asarray).trace
-    last = values[0][1]
+    last = values[0].values[1]
     # At t = 1 the last step's f is its own, so dc at t = 0 is the right one; only what leaves t = 0 differs.
     np.testing.assert_allclose(
         found.gradients["lstm/initial_c"], trace["lstm/dc"][:, 0] * last["f"], rtol=1e-12

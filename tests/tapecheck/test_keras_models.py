@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from conftest import sides_of
-from reference_impl import BadInput
+from reference_impl import BadInput, Named
 from tapecheck import Case
 from tapecheck.cli import main
+from tapecheck.keras_models import typed_loss
 from tf_oracle.keras_file import CONFIG, WEIGHTS, read
 from tf_oracle.start import load
 
@@ -235,3 +236,14 @@ def test_a_bad_file_costs_no_tensorflow(tmp_path):
     )
     assert (ran.returncode, ran.stdout) == (0, "")
     assert "Lambda is not supported" in ran.stderr
+
+
+def test_a_loss_as_it_is_typed():
+    """A name, a name with arguments, and the free upstream gradient; no other Python is taken."""
+    assert typed_loss("mean_squared_error") == "mean_squared_error"
+    assert typed_loss("upstream") is None
+    typed = typed_loss("weighted(alpha=(0.25, 0.75), axis=-1)")
+    assert typed == Named("weighted", alpha=(0.25, 0.75), axis=-1)
+    for text in ("huber(0.5)", "huber(delta=", "huber(delta=open('x'))", "a.b(c=1)", "huber(**{})", "()"):
+        with pytest.raises(BadInput, match="should be a NAME or NAME"):
+            typed_loss(text)

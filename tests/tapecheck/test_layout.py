@@ -270,7 +270,7 @@ def test_unroll(axes):
     def step_forward(x, h, c, weights):
         own = {name.removeprefix("lstm/"): array for name, array in weights.items()}
         state = {"initial_h": layout.ours(h), "initial_c": layout.ours(c)}
-        h, steps = textbook.forward(layer, own, layout.ours(x)[:, None], state)
+        h, steps, _ = textbook.forward(layer, own, layout.ours(x)[:, None], state)
         return layout.theirs(h), layout.theirs(steps[0]["c"]), (own, steps)
 
     def step_backward(dh, dc, cache):
