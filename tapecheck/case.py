@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import tf_oracle
-from reference_impl import Inputs, Masking, Sequential
+from reference_impl import Inputs, Masking, Sequential, textbook
 from reference_impl.losses import LOSSES
 from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, one_of, positive_int
@@ -171,11 +171,21 @@ class Case:
                 break
         return problem
 
+    @property
+    def weights_by_keras(self) -> frozenset[str]:
+        """The weights, by tensor name, that Keras draws: those with an initializer of their own."""
+        return frozenset(
+            f"{name}/{tensor}" for name, layer in self.model.named_layers() for tensor in layer.drawn_by_keras
+        )
+
+    @property
+    def drawn_by_keras(self) -> bool:
+        """Whether TensorFlow is needed to draw a problem: for its dropout, or for initial weights."""
+        return self.training or bool(self.weights_by_keras)
+
     def initial_weights(self) -> Arrays:
         """The weights whose initializer is not Keras's default one, as Keras draws them."""
-        names = {
-            f"{name}/{tensor}" for name, layer in self.model.named_layers() for tensor in layer.drawn_by_keras
-        }
+        names = self.weights_by_keras
         if not names:
             return {}
         drawn = tf_oracle.initial_weights(self.model, self.input_shape, self.dtype)
@@ -257,6 +267,13 @@ class Problem(Inputs):
     @property
     def dtype(self) -> np.dtype:
         return self.x.dtype
+
+    @property
+    def settled(self) -> "Problem":
+        """The same pass without the batches before it: what they have left are given states."""
+        if not self.before:
+            return self
+        return replace(self, initial_state=textbook.carried(self.model, self), before=())
 
     @cached_property
     def reference(self) -> "Result":

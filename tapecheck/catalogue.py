@@ -6,7 +6,18 @@ A name is the case's id: the test id, the seed of its draws, and what `tapecheck
 from collections.abc import Sequence
 from typing import Any
 
-from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl import (
+    LSTM,
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Masking,
+    Named,
+    RepeatVector,
+    Sequential,
+    TimeDistributed,
+)
 from reference_impl.spec import BadInput, did_you_mean
 from tapecheck.case import Case
 
@@ -77,6 +88,31 @@ CATALOGUE = (
     Case("two-heads-deep", Sequential([LSTM(6), Dense(5, activation="tanh"), Dense(2)]), 3, 7, 4),
     Case("dense-below", Sequential([Dense(5, activation="tanh"), LSTM(6, return_sequences=True), Dense(2)]), 3, 7, 4),
     Case("no-head", Sequential([LSTM(6, return_sequences=True)]), 3, 7, 4),
+    Case("sequence-to-sequence", Sequential([LSTM(6), RepeatVector(4), LSTM(5, return_sequences=True), TimeDistributed(Dense(3, activation="softmax"))]), 3, 7, 4, CCE),
+    Case("activation-layers", Sequential([LSTM(5, return_sequences=True), Activation("tanh"), Dense(4), Activation("softmax")]), 3, 7, 6, CCE),
+
+    # Masks: steps that do not count, given directly or found by Masking.
+    Case("mask-random", Sequential([LSTM(5, return_sequences=True), LSTM(4), Dense(2)]), 4, 7, 3, initial_state="random", mask="random"),
+    Case("mask-trailing-float32", Sequential([LSTM(5), Dense(2)]), 4, 7, 3, dtype="float32", mask="trailing"),
+    Case("mask-leading-zero-output", Sequential([LSTM(5, return_sequences=True, zero_output_for_mask=True), LSTM(4), Dense(2)]), 4, 7, 3, initial_state="random", mask="leading"),
+    Case("mask-interior-backwards", Sequential([LSTM(5, go_backwards=True, return_sequences=True), LSTM(4, unroll=True), Dense(2)]), 4, 7, 3, mask="interior"),
+    Case("mask-whole-row", Sequential([LSTM(5), Dense(2, activation="tanh")]), 4, 7, 3, initial_state="random", mask="row"),
+    Case("mask-upstream", Sequential([LSTM(5, return_sequences=True)]), 4, 7, 3, None, initial_state="random", mask="random"),
+    Case("masking-layer", Sequential([Masking(-1.0), LSTM(5, return_sequences=True), Dense(4, activation="tanh"), LSTM(3), Dense(2)]), 4, 7, 3),
+
+    # Time reversed, final states as outputs, states that go on to the next batch.
+    Case("backwards", Sequential([LSTM(5, go_backwards=True, return_sequences=True), Dense(2)]), 3, 7, 4, initial_state="random"),
+    Case("final-states", Sequential([LSTM(5, return_state=True)]), 3, 7, 4, initial_state="random"),
+    Case("final-states-masked-float32", Sequential([LSTM(5, return_sequences=True, return_state=True)]), 3, 7, 4, None, "float32", mask="random"),
+    Case("stateful", Sequential([LSTM(5, stateful=True, return_sequences=True), LSTM(4, stateful=True), Dense(2)]), 3, 7, 4, initial_state="random", batches=3),
+    Case("stateful-reset", Sequential([LSTM(5, stateful=True), Dense(2)]), 3, 7, 4, initial_state="random", batches=4, resets=(2,)),
+
+    # Dropout in training: the factors that Keras draws, one for all gates or one a gate; weights that Keras draws.
+    Case("dropout", Sequential([LSTM(6, dropout=0.3, return_sequences=True), Dropout(0.4), Dense(2)]), 3, 7, 8, training=True),
+    Case("dropout-by-gate", Sequential([LSTM(6, dropout=0.3, implementation=1), Dense(2)]), 3, 7, 8, training=True),
+    Case("recurrent-dropout", Sequential([LSTM(6, recurrent_dropout=0.4, return_sequences=True), Dense(2)]), 3, 7, 4, initial_state="random", training=True),
+    Case("both-dropouts-masked-float32", Sequential([LSTM(6, dropout=0.3, recurrent_dropout=0.3, go_backwards=True, seed=7), Dense(2)]), 3, 7, 8, dtype="float32", mask="random", training=True),
+    Case("keras-initializers", Sequential([LSTM(5, kernel_initializer=Named("random_normal", stddev=0.7), recurrent_initializer="glorot_normal", bias_initializer="ones"), Dense(2, kernel_initializer="he_uniform")]), 3, 7, 4),
 )
 # fmt: on
 

@@ -45,7 +45,7 @@ def complex_steps(problem: Problem, name: str, entries: Sequence[int] | Array | 
 
 def one_pass(problem: Problem, name: str, entries: Sequence[int] | Array) -> Array:
     """The derivatives of one block: (N,) for N copies of the tensor, each moved in its own entry."""
-    wide = problem.map(lambda array: array.astype(np.float64))
+    wide = problem.map(lambda array: array.astype(np.float64)).settled
     tensor = wide.tensors[name]
     copies = np.tile(tensor.ravel().astype(np.complex128), (len(entries), 1))
     copies[np.arange(len(entries)), entries] += STEP * 1j

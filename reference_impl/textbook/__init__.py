@@ -3,6 +3,6 @@
 float32, float64, longdouble, complex and object arrays of balls all run through the same lines.
 """
 
-from reference_impl.textbook.sequential import Pass, backpropagate, forward
+from reference_impl.textbook.sequential import Pass, backpropagate, carried, forward
 
-__all__ = ["Pass", "backpropagate", "forward"]
+__all__ = ["Pass", "backpropagate", "carried", "forward"]

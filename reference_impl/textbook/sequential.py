@@ -33,11 +33,7 @@ class Kept(NamedTuple):
 
 def forward(model: Sequential, inputs: Inputs, loss: str | None) -> tuple[Array, Any, list[Kept]]:
     """Output, loss and each layer's values for the backward pass."""
-    states = inputs.initial_state
-    for batch in inputs.before:  # that a stateful layer has seen
-        left = {} if batch is None else through(model, inputs.weights, batch, states, None)[2]
-        states = states | model.stateful_only(left, inputs.x)
-    given = states | inputs.dropout
+    given = carried(model, inputs) | inputs.dropout
     x, kept, final_state = through(model, inputs.weights, inputs.x, given, inputs.mask)
 
     y = inputs.y
@@ -46,6 +42,17 @@ def forward(model: Sequential, inputs: Inputs, loss: str | None) -> tuple[Array,
     for name, gradient in inputs.upstream.items():
         value = value + (gradient * final_state[name]).sum()
     return x, value, kept
+
+
+def carried(model: Sequential, inputs: Inputs) -> Arrays:
+    """The initial states of the pass: those given, or what earlier batches have left. They are where this
+    pass starts, so no gradient goes back into those batches.
+    """
+    states = inputs.initial_state
+    for batch in inputs.before:
+        left = {} if batch is None else through(model, inputs.weights, batch, states, None)[2]
+        states = states | model.stateful_only(left, inputs.x)
+    return states
 
 
 def through(

@@ -136,6 +136,7 @@ def slope(fault: Fault, problem: Problem, direction: Arrays) -> float:
     gradient of that forward pass must give, whatever its backward equations are.
     """
     step = 1e-100
+    problem = problem.settled
     moved = {name: array + 1j * step * direction.get(name, 0) for name, array in problem.tensors.items()}
     complex_problem = problem.map(lambda array: array.astype(complex)).with_tensors(moved)
     _, loss, _ = program.forward(complex_problem, fault.code)

@@ -30,7 +30,7 @@ def python(code, **environment):
         "import tf_oracle",
         "import reference_impl",
         "import tapecheck.cli",
-        "from tapecheck.catalogue import CATALOGUE; [case.problem() for case in CATALOGUE]",
+        "from tapecheck.catalogue import CATALOGUE; [c.problem() for c in CATALOGUE if not c.drawn_by_keras]",
         "from tapecheck.cli import main; main(['list'])",
         "from tapecheck.cli import parser; parser().format_help()",
         "import pytest; assert pytest.main(['--collect-only', '-q', '-n0']) == 0",
