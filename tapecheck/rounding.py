@@ -1,0 +1,42 @@
+"""How far off rounding alone may be: the textbook in the problem's own dtype, more than once.
+
+A single run can be lucky. Where a sum cancels, such as the one entry of a bias's gradient, its error is one
+throw of a die, and TensorFlow's is another; a right implementation that throws a higher number is no worse.
+So before a tensor fails, the textbook is also run on inputs that are one rounding away, which no
+implementation can tell from the ones that it was given.
+"""
+
+import zlib
+
+import numpy as np
+
+from reference_impl.spec import Array, Arrays
+from tapecheck.case import Problem
+from tapecheck.compare import errors
+from tapecheck.exact import named, run_textbook
+
+# Runs on moved inputs, besides the one on the inputs themselves.
+MOVED = 4
+
+
+def farthest(problem: Problem, book: Arrays, exact: Arrays) -> Arrays:
+    """By tensor name the textbook's values in the problem's dtype that are farthest from `exact`: of `book`,
+    those on the inputs themselves, and of the runs on moved inputs.
+    """
+    found = dict(book)
+    rng = np.random.default_rng(zlib.crc32(problem.case.name.encode()))
+    for _ in range(MOVED):
+        moved = problem.with_tensors({name: one_away(array, rng) for name, array in problem.tensors.items()})
+        for name, array in named(run_textbook(moved, np.asarray))[0].items():
+            off, most = (
+                float(errors(name, a, exact[name], problem.dtype).max()) for a in (array, found[name])
+            )
+            if off > most:
+                found[name] = array
+    return found
+
+
+def one_away(array: Array, rng: np.random.Generator) -> Array:
+    """Each entry's neighbour, above or below; zeros stay."""
+    towards = rng.choice([-np.inf, np.inf], array.shape).astype(array.dtype)
+    return np.where(array == 0, array, np.nextafter(array, towards))
