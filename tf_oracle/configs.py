@@ -76,22 +76,9 @@ def described(config: object, subject: str = "this model") -> Description:
     supported, each layer by its position in Keras's `model.layers` and its own name.
     """
     try:
-        top = mapping(config, "the config")
-        kind = class_of(top)
-        if kind != "Sequential":
-            why = REFUSED.get(kind, "only the layers of a keras.Sequential are known one by one")
-            raise Refused(f"it is a {kind}, but should be a Sequential: {why}")
-        inner = mapping(top.get("config"), "the model's config")
-        if not isinstance(inner.get("layers"), list | tuple):
-            raise Refused(f"the model's `layers` = {inner.get('layers')!r:.60}, but should be a list")
-        layers = [mapping(layer, f"layer {position}") for position, layer in enumerate(inner["layers"])]
-        given = [mapping(layer.get("config"), "the input's config") for layer in layers if is_input(layer)]
-        batch, timesteps, features = input_sizes(given, inner)
-        compiled = mapping(top.get("compile_config") or {}, "`compile_config`")
+        layers, (batch, timesteps, features), compiled = opened(config)
     except Refused as problem:
         raise BadInput(subject, [str(problem)]) from problem
-
-    layers = [layer for layer in layers if not is_input(layer)]
     said: list[str] = []
     specs: list[Layer] = []
     dtypes: list[str] = []
@@ -115,6 +102,25 @@ def described(config: object, subject: str = "this model") -> Description:
     return Description(Sequential(specs), batch, timesteps, features, dtypes[0], compiled.get("loss"))
 
 
+Sizes = tuple[int | None, int | None, int | None]
+
+
+def opened(config: object) -> tuple[list[Config], Sizes, Config]:
+    """The layers, the sizes B, T and D of the input, and how the model was compiled. Raises Refused."""
+    top = mapping(config, "the config")
+    kind = class_of(top)
+    if kind != "Sequential":
+        why = REFUSED.get(kind, "only the layers of a keras.Sequential are known one by one")
+        raise Refused(f"it is a {kind}, but should be a Sequential: {why}")
+    inner = mapping(top.get("config"), "the model's config")
+    if not isinstance(inner.get("layers"), list | tuple):
+        raise Refused(f"the model's `layers` = {inner.get('layers')!r:.60}, but should be a list")
+    layers = [mapping(layer, f"layer {position}") for position, layer in enumerate(inner["layers"])]
+    inputs = [mapping(layer.get("config"), "the input's config") for layer in layers if is_input(layer)]
+    compiled = mapping(top.get("compile_config") or {}, "`compile_config`")
+    return [layer for layer in layers if not is_input(layer)], input_sizes(inputs, inner), compiled
+
+
 def mapping(value: object, what: str) -> Config:
     """The value if it is a JSON object. Raises Refused."""
     if not isinstance(value, Mapping):
@@ -128,10 +134,10 @@ def is_input(layer: Config) -> bool:
 
 
 def name_of(layer: Config) -> str:
-    """The layer's own name, or else its class."""
+    """The layer's own name, or else its class, as it can be printed."""
     inner = layer.get("config")
-    name = inner.get("name") if isinstance(inner, Mapping) else None
-    return str(name or layer.get("class_name"))
+    name = str((inner.get("name") if isinstance(inner, Mapping) else None) or layer.get("class_name"))
+    return name if name.isprintable() else ascii(name)
 
 
 def class_of(config: Config) -> str:
@@ -148,7 +154,7 @@ def class_of(config: Config) -> str:
 # ---- the input
 
 
-def input_sizes(inputs: list[Config], model: Config) -> tuple[int | None, int | None, int | None]:
+def input_sizes(inputs: list[Config], model: Config) -> Sizes:
     """B, T and D of the input, as far as they are fixed. Raises Refused."""
     given = inputs[0] if inputs else {}
     shape = given.get("batch_shape") or given.get("batch_input_shape") or model.get("build_input_shape")

@@ -146,8 +146,8 @@ def double(z):
             f"layer 1 (inner): Sequential is not supported: {REFUSED['Sequential']}",
         ),
         (
-            lambda L: [L.GRU(4, name="gru")],
-            f"layer 0 (gru): GRU is not supported: tapecheck knows {', '.join(LAYERS)}",
+            lambda L: [L.GRU(4, name="g\x1b[2J")],  # which would clear the screen
+            f"layer 0 ('g\\x1b[2J'): GRU is not supported: tapecheck knows {', '.join(LAYERS)}",
         ),
         (
             lambda L: [L.LSTM(4), L.Dense(2, dtype="mixed_float16", name="head")],
