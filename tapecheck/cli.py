@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         "file", type=Path, metavar="FILE.keras", help="what model.save wrote; nothing in it is run"
     )
     model.add_argument(
-        "--data", type=Path, metavar="FILE.npz", help="x (B, T, D), y and initial states by name"
+        "--data", type=Path, metavar="FILE.npz", help="x (B, T, D), y; also mask (B, T), states by name"
     )
     model.add_argument(
         "--loss",
@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--timesteps", type=int, metavar="N", help="how many steps, where the model leaves it open"
     )
+    model.add_argument("--training", action="store_true", help="with dropout, as Keras draws it")
     model.add_argument("--dtype", help="compute in float32 or float64; default: as the model was saved")
     implementation_options(model)
     model.set_defaults(run=run_model)
@@ -174,6 +175,7 @@ def run_model(arguments: argparse.Namespace) -> int:
         batch=arguments.batch,
         timesteps=arguments.timesteps,
         dtype=arguments.dtype,
+        training=arguments.training,
     )
     (report,) = checked([case], implementation, arguments.time_limit, arguments.pairs)
     data = f"data of {arguments.data}" if arguments.data else "inputs and targets drawn at random"

@@ -33,7 +33,7 @@ def case_of(
     batch: int | None = None,
     timesteps: int | None = None,
     dtype: str | None = None,
-    seed: int = 0,
+    **options: Any,
 ) -> Case:
     """A case with the weights of a Keras model: see `Case.from_keras`."""
     path = Path(model) if isinstance(model, str | Path) else None
@@ -65,8 +65,8 @@ def case_of(
         *shape,
         loss=loss,
         dtype=dtype,
-        seed=seed,
         given=Given(given),
+        **options,
     )
     try:
         case.problem()
@@ -167,12 +167,15 @@ def inputs(
     """The data as fields of `Inputs`, of one batch and one dtype. Raises BadInput."""
     states = description.model.state_shapes(shape)
     outputs = description.model.output_shape(shape)
-    known = ["x", "y", *states]
+    known = ["x", "y", "mask", *states]
     said = [f"it has no use for `{name}`{did_you_mean(name, known)}" for name in arrays if name not in known]
     found: Arrays = {}
     for name, array in arrays.items():
+        found[name] = array[: shape[0]]
+        if name == "mask":
+            continue
         with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and said below
-            found[name] = array[: shape[0]].astype(dtype)
+            found[name] = found[name].astype(dtype)
         if not np.isfinite(found[name]).all():
             where = [int(k) for k in np.argwhere(~np.isfinite(found[name]))[0]]
             said.append(f"`{name}` holds {found[name][tuple(where)]!s} at {where}, but should be finite")
@@ -182,4 +185,4 @@ def inputs(
     if outputs[-1] == 1 and y.shape == outputs[:-1]:  # as Keras does it
         y = y[..., None]
     initial = {name: found.get(name, np.zeros(size, dtype)) for name, size in states.items()}
-    return {"x": found["x"], "y": y, "initial_state": initial}
+    return {"x": found["x"], "y": y, "mask": found.get("mask"), "initial_state": initial}

@@ -247,3 +247,29 @@ def test_a_loss_as_it_is_typed():
     for text in ("huber(0.5)", "huber(delta=", "huber(delta=open('x'))", "a.b(c=1)", "huber(**{})", "()"):
         with pytest.raises(BadInput, match="should be a NAME or NAME"):
             typed_loss(text)
+
+
+def test_masks_and_dropout_of_a_model(gradient_check):
+    """A mask in the data skips its steps, and `training` drops what Keras drops: both pass the check."""
+    keras = load().keras
+    L = keras.layers
+    model = keras.Sequential([L.Input((6, 2)), L.LSTM(4, dropout=0.25), L.Dropout(0.5), L.Dense(2)])
+    rng = np.random.default_rng(1)
+    data = {
+        "x": rng.standard_normal((3, 6, 2)),
+        "y": rng.standard_normal((3, 2)),
+        "mask": np.ones((3, 6), bool),
+    }
+    data["mask"][:, 4:] = False
+    case = Case.from_keras(model, name="dropped", data=data, training=True)
+    assert set(case.problem().dropout) == {"lstm/dropout_mask", "dropout/dropout_mask"}
+    report = gradient_check(case)
+    gradient = report.problem.reference.gradients["x"]
+    assert gradient[:, :4].any()
+    assert not gradient[:, 4:].any()
+    for mask, said in (
+        (np.ones((3, 6)), "`mask` is float64, but should be a NumPy array of bool"),
+        (np.ones((3, 5), bool), r"`mask` has shape \(3, 5\), but should be \(batch, timesteps\) = \(3, 6\)"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            Case.from_keras(model, data=data | {"mask": mask})
