@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
-from reference_impl.activations import ACTIVATIONS, activation
-from reference_impl.spec import NOTHING, Array, Arrays, Layer, Named, Shape, not_in_table, spec
+from reference_impl.activations import activation, activation_problems
+from reference_impl.spec import NOTHING, Array, Arrays, Layer, Named, Shape, spec
 
 
 class ActivationCache(NamedTuple):
@@ -18,12 +18,12 @@ class ActivationCache(NamedTuple):
 class Activation(Layer):
     """`keras.layers.Activation` by hand: y = activation(x), on any shape."""
 
-    activation: str | Named
+    activation: str | Named | None
 
     NOT_YET: ClassVar[Mapping[str, object]] = {"name": None, "dtype": None, "trainable": True}
 
     def value_problems(self) -> list[str]:
-        return not_in_table("activation", self.activation, ACTIVATIONS)
+        return activation_problems("activation", self.activation)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from reference_impl.activations import ACTIVATIONS, activation
+from reference_impl.activations import activation, activation_problems
 from reference_impl.initializers import initializer_problems
 from reference_impl.spec import (
     NOTHING,
@@ -16,7 +16,6 @@ from reference_impl.spec import (
     Shape,
     boolean,
     glorot_uniform,
-    not_in_table,
     positive_int,
     spec,
 )
@@ -62,7 +61,7 @@ class Dense(Layer):
     def value_problems(self) -> list[str]:
         return [
             *positive_int("units", self.units),
-            *([] if self.activation is None else not_in_table("activation", self.activation, ACTIVATIONS)),
+            *activation_problems("activation", self.activation),
             *boolean("use_bias", self.use_bias),
             *initializer_problems("kernel_initializer", self.kernel_initializer),
             *initializer_problems("bias_initializer", self.bias_initializer),

@@ -1,6 +1,6 @@
 """The activations written where they are told, so that the fast form allocates nothing at a step.
 
-`reference_impl/activations.py` is the definition. Here sigmoid and tanh, the pair of Keras's LSTM, take
+`reference_impl/activations/` is the definition. Here sigmoid and tanh, the pair of Keras's LSTM, take
 an `out` array; every other name of ACTIVATIONS goes through its definition and is copied.
 """
 

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from reference_impl.activations import ACTIVATIONS
+from reference_impl.activations import activation_problems
 from reference_impl.by_gate import block_diagonal, diagonal, gathered, spread
 from reference_impl.initializers import initializer_problems
 from reference_impl.inplace import in_place
@@ -24,7 +24,6 @@ from reference_impl.spec import (
     boolean,
     fraction,
     glorot_uniform,
-    not_in_table,
     one_of,
     orthogonal,
     positive_int,
@@ -121,8 +120,7 @@ class LSTM(Layer):
     def value_problems(self) -> list[str]:
         said = positive_int("units", self.units)
         for argument in ("activation", "recurrent_activation"):
-            if getattr(self, argument) is not None:
-                said += not_in_table(argument, getattr(self, argument), ACTIVATIONS)
+            said += activation_problems(argument, getattr(self, argument))
         for argument in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
             said += initializer_problems(argument, getattr(self, argument))
         for argument in SWITCHES:

@@ -44,6 +44,13 @@ class Copies(NDArrayOperatorsMixin):
     def real(self) -> "Copies":
         return Copies(self.stack.real)
 
+    @property
+    def imag(self) -> "Copies":
+        return Copies(self.stack.imag)
+
+    def astype(self, dtype: Any) -> "Copies":
+        return Copies(self.stack.astype(dtype))
+
     def __len__(self) -> int:
         return self.shape[0]
 

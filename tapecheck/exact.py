@@ -153,7 +153,8 @@ def multiply_adds(model: Sequential, input_shape: Shape) -> int:
 
 def run_textbook(problem: Problem, convert: Callable[[Array], Array], book: Any = textbook) -> textbook.Pass:
     """The textbook's whole pass on the problem's arrays, each converted first. `book` is an edited copy."""
-    return book.backpropagate(problem.model, problem.map(convert), problem.loss)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows has no limit, and that is said
+        return book.backpropagate(problem.model, problem.map(convert), problem.loss)
 
 
 def named(run: textbook.Pass) -> tuple[Arrays, Arrays]:

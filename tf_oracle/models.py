@@ -1,7 +1,6 @@
 """Layer specs to Keras layers, and weights in and out by tensor name."""
 
 import zlib
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from reference_impl import LSTM, Dropout, Named, Sequential
 from reference_impl.initializers import INITIALIZERS
 from reference_impl.spec import Array, Arrays, Layer, Shape
+from tf_oracle.activations import activation
 from tf_oracle.start import load
 
 
@@ -40,8 +40,8 @@ def argument_of(argument: str, value: Any, name: str, dtype: str) -> Any:
     """A spec's argument as Keras takes it."""
     if isinstance(value, Layer):
         return twin_of(value, f"{name}_inner", dtype)
-    if isinstance(value, Named) and argument.endswith("activation"):
-        return partial(getattr(load().keras.activations, value.name), **value.arguments)
+    if argument in ("activation", "recurrent_activation"):
+        return activation(value, dtype)
     if argument.endswith("_initializer"):
         return initializer_of(value, f"{name}/{argument}")
     return value

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 
@@ -185,13 +186,18 @@ def derivative_edits(
 
 
 def inlined(function: Callable[..., Any], arguments: list[ast.expr]) -> ast.expr | None:
-    """The function's return value with `arguments` in place of its parameters; None where it is more
-    than assignments and a return.
+    """The function's return value with `arguments`, and the numbers that are bound already, in place of
+    its parameters; None where it is more than assignments and a return.
     """
+    bound = {}
+    if isinstance(function, partial):
+        bound = {name: ast.Constant(value) for name, value in function.keywords.items()}
+        function = function.func
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     if not isinstance(tree, ast.FunctionDef):
         return None
-    values = {p.arg: a for p, a in zip(tree.args.args, arguments, strict=True)}
+    names = [parameter.arg for parameter in tree.args.args if parameter.arg not in bound]
+    values = bound | dict(zip(names, arguments, strict=True))
     for statement in tree.body:
         match statement:
             case ast.Assign([ast.Name(name)], value):
@@ -205,15 +211,29 @@ def inlined(function: Callable[..., Any], arguments: list[ast.expr]) -> ast.expr
     return None
 
 
-def inlined_calls(tree: Any, functions: Mapping[str, Callable[..., Any]]) -> Any:
-    """The tree with the calls of `functions`, by their source text, written out."""
+class Derivative(NamedTuple):
+    """An activation's derivative `function(dy, z, y)`, and how it is written where it is not written out."""
+
+    function: Callable[..., Any]
+    called: str  # such as "gelu'"
+    reads_z: bool
+
+    def written(self, arguments: list[ast.expr]) -> ast.expr:
+        """Written out for `arguments`, or "dz * gelu'(z)"."""
+        upstream, z, y = arguments
+        factor = call(self.called, z if self.reads_z else y)
+        return inlined(self.function, arguments) or binary(upstream, ast.Mult(), factor)
+
+
+def inlined_calls(tree: Any, derivatives: Mapping[str, Derivative]) -> Any:
+    """The tree with the calls of `derivatives`, by their source text, written out."""
     if isinstance(tree, list):
-        return [inlined_calls(item, functions) for item in tree]
+        return [inlined_calls(item, derivatives) for item in tree]
     if not isinstance(tree, ast.AST):
         return tree
-    tree = type(tree)(**{field: inlined_calls(part, functions) for field, part in ast.iter_fields(tree)})
-    if isinstance(tree, ast.Call) and ast.unparse(tree.func) in functions:
-        return inlined(functions[ast.unparse(tree.func)], tree.args) or tree
+    tree = type(tree)(**{field: inlined_calls(part, derivatives) for field, part in ast.iter_fields(tree)})
+    if isinstance(tree, ast.Call) and ast.unparse(tree.func) in derivatives:
+        return derivatives[ast.unparse(tree.func)].written(tree.args)
     return tree
 
 

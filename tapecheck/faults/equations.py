@@ -7,6 +7,7 @@ from functools import cache
 
 from reference_impl.activations import activation
 from reference_impl.losses import LOSSES
+from reference_impl.spec import Named
 from tapecheck.faults import program
 from tapecheck.faults.edits import (
     GATES,
@@ -14,6 +15,7 @@ from tapecheck.faults.edits import (
     SHIFT_WORDS,
     SHIFTS,
     STALE,
+    Derivative,
     Edit,
     derivative_edits,
     edits,
@@ -53,10 +55,11 @@ NOT_EQUATIONS |= {"steps", "d_steps", "gradients", "dW_x, dW_h, db", "dy", "dx",
 NOT_EQUATIONS |= {"mask", "outputs", "d_repeated"}
 
 
+Which = str | Named | None  # an activation
+
+
 @cache
-def equations(
-    sigma: str | None, phi: str | None, top: str | None, loss: str | None, fused: bool
-) -> tuple[Fault, ...]:
+def equations(sigma: Which, phi: Which, top: Which, loss: str | None, fused: bool) -> tuple[Fault, ...]:
     """The edits of the equations, for a model with these activations and this loss."""
     writer = Writer(sigma, phi, top, fused)
     found: list[Fault] = []
@@ -82,17 +85,15 @@ class Writer:
     for the activations of the model at hand.
     """
 
-    def __init__(self, sigma: str | None, phi: str | None, top: str | None, fused: bool):
+    def __init__(self, sigma: Which, phi: Which, top: Which, fused: bool):
         self.fused = fused
         self.derivatives = {
-            "d_sigma": activation(sigma).backward,
-            "d_phi": activation(phi).backward,
-            "activation(layer.activation).backward": activation(top).backward,
+            "d_sigma": derivative(sigma),
+            "d_phi": derivative(phi),
+            "activation(layer.activation).backward": derivative(top),
         }
-        self.names = {"sigma": sigma or "linear", "phi": phi or "linear"}
-        self.written_out = {
-            name: function for name, function in self.derivatives.items() if name in ("d_sigma", "d_phi")
-        }
+        self.names = {"sigma": called(sigma), "phi": called(phi)}
+        self.written_out = {name: self.derivatives[name].function for name in ("d_sigma", "d_phi")}
 
     def edited(self, line: Assignment, quantity: str, phase: str) -> Iterator[Fault]:
         """All single edits of a line."""
@@ -107,16 +108,10 @@ class Writer:
             return
         for edit in edits(line.value, line.target, forward):
             if line.target != UNPACKED or edit.kind in (STALE, OFF_BY_ONE):
-                yield from self.changed(line, edit, quantity, phase)
+                yield self.fault([(line, edit)], quantity, phase)
         if not forward:
             for _, edit in derivative_edits(line.value, self.written_out):
-                yield from self.changed(line, edit, quantity, phase)
-
-    def changed(self, line: Assignment, edit: Edit, quantity: str, phase: str) -> Iterator[Fault]:
-        """The fault of the edit; none where the derivative does not read what was edited."""
-        fault = self.fault([(line, edit)], quantity, phase)
-        if fault.wrong != fault.right:
-            yield fault
+                yield self.fault([(line, edit)], quantity, phase)
 
     def fault(
         self, edited: list[tuple[Assignment, Edit]], quantity: str, phase: str, note: str = ""
@@ -248,6 +243,17 @@ class Writer:
 # ---- from lines to faults and from names to source
 
 BACKWARDS = (program.LSTM_BACKWARD, program.DENSE_BACKWARD)
+
+
+def called(which: Which) -> str:
+    """An activation's name alone; None is linear."""
+    return which.name if isinstance(which, Named) else which or "linear"
+
+
+def derivative(which: Which) -> Derivative:
+    """An activation's derivative."""
+    found = activation(which)
+    return Derivative(found.backward, f"{called(which)}'", found.reads_z)
 
 
 def find(where: program.Program, target: str) -> Assignment:

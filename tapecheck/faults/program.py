@@ -8,6 +8,7 @@ from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from reference_impl import losses
+from reference_impl.activations import kinks, rows, smooth
 from reference_impl.spec import Array
 from reference_impl.textbook import Pass, dense, lstm, sequential
 from tapecheck.case import Problem
@@ -55,7 +56,7 @@ class Program:
     def run(self, arguments: tuple[Any, ...], names: Mapping[str, Any], code: Code) -> Any:
         """The function's value with lines exchanged as `code` says and globals as `names` says."""
         defaults = zip(reversed(self.parameters), reversed(self.defaults), strict=False)
-        space = vars(self.module) | dict(names) | dict(defaults)
+        space = ACTIVATION_NAMES | vars(self.module) | dict(names) | dict(defaults)
         space |= dict(zip(self.parameters, arguments, strict=False))
         return _run(self.block, space, code)
 
@@ -126,6 +127,9 @@ def compiled_lines(source: str) -> CodeType:
     """Code of whole lines."""
     return compile(source, "<textbook>", "exec")
 
+
+# What an activation's derivative reads where it is written out.
+ACTIVATION_NAMES = vars(smooth) | vars(kinks) | vars(rows)
 
 LSTM_FORWARD, LSTM_BACKWARD = Program(lstm.forward), Program(lstm.backward)
 DENSE_FORWARD, DENSE_BACKWARD = Program(dense.forward), Program(dense.backward)

@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_impl import GATES, LSTM, Dense, Sequential, textbook
-from reference_impl.activations import ACTIVATIONS
-from reference_impl.inplace import in_place
+from reference_impl.activations import ACTIVATIONS, activation_problems
 from reference_impl.sequential import own
 from tapecheck import Case, check
 from tapecheck.case import Problem
 from tapecheck.compare import FACTOR, FLOOR, errors
 
 DTYPES = ("float32", "float64")
-ACTIVATION = st.sampled_from([*ACTIVATIONS, None])
+# Those that need no argument; an exponential of exponentials overflows within a few steps.
+ACTIVATION = st.sampled_from(
+    [None, *(name for name in ACTIVATIONS if not activation_problems("", name) and name != "exponential")]
+)
 
 
 def worst_ratio(problem: Problem) -> float:
@@ -113,19 +115,6 @@ def test_sigmoid_has_the_right_limits_and_no_warning(dtype: str) -> None:
         assert (cache.gates[:, :3] == gate).all()
         found = layer.backward(huge, cache, np.ones_like(output))
         assert all(np.isfinite(array).all() for array in found.values())
-
-
-@pytest.mark.parametrize("name", [*ACTIVATIONS, None])
-def test_activations_in_place_are_the_defined_ones(name: str | None) -> None:
-    """`value`, and `slope` with `couple`, are what `reference_impl.activations` defines, to 4 eps."""
-    defined, written = ACTIVATIONS[name or "linear"], in_place(name)
-    z, dy = np.random.default_rng(0).standard_normal((2, 3, 5))
-    y, slope = np.empty((2, 3, 5))
-    written.value(z, y)
-    written.slope(z, y, slope)
-    dz = written.couple(dy * slope, y) if written.couple else dy * slope
-    np.testing.assert_array_max_ulp(y, defined.value(z), 4)
-    np.testing.assert_allclose(dz, defined.backward(dy, z, y), rtol=0, atol=4 * np.finfo(float).eps)
 
 
 @pytest.mark.parametrize("return_sequences", [True, False])

@@ -14,6 +14,8 @@ PROGRAMS = {
     "arithmetic": lambda a, m: 2 * (a - PLAIN) / (1 + a * a) ** 2,
     "a plain array on the left": lambda a, m: PLAIN[0] - a,
     "fewer axes than the plain array": lambda a, m: a[0, 0] + PLAIN,
+    "parts": lambda a, m: (a + 2j * a).real + (a + 2j * a).imag,
+    "another dtype": lambda a, m: a.astype(np.float32) * PLAIN,
     "functions": lambda a, m: np.tanh(np.exp(-a)),
     "branches": lambda a, m: np.where(np.greater(a, 0), a, PLAIN),
     "a step of time": lambda a, m: a[:, 1],
