@@ -1,7 +1,9 @@
 """What all tests share: one thread for BLAS and TensorFlow, and the two sides of a case, run once."""
 
 import os
+import sys
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +16,9 @@ import tf_oracle
 from tapecheck.case import Case, Problem
 from tapecheck.exact import Exact
 from tapecheck.sides import sides_of_case
+
+# As in an activated environment: reports show commands as the shell finds them.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 # One thread, so that every run gives the same bits. TensorFlow reads its variables when it is loaded.
 threadpool_limits(1)

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -78,19 +78,30 @@ def ask(implementation: Implementation, problem: Problem) -> Answer:
     """Call the implementation on a copy of the problem, which it may write into; see `hear`."""
     given = problem.copy()
     heard = hear(lambda: implementation(given))
-    here = inputs(given)
-    changed = tuple(name for name, array in inputs(problem).items() if differs(array, here.get(name)))
-    result, failure = Result({}), heard.failure
-    if isinstance(heard.returned, Result):
-        result = heard.returned
-    elif isinstance(heard.returned, Mapping):
-        result = Result(dict(heard.returned))
-    elif not failure:
+    result, failure = as_result(heard.returned), heard.failure
+    if result is None and not failure:
         failure = (
             f"returned a {type(heard.returned).__name__}, but should return a tapecheck.Result or a dict of "
             "gradients by tensor name"
         )
-    return Answer(result, failure, heard.traceback, heard.printed, changed, heard.not_done)
+    changed = differing(problem, given)
+    return Answer(result or Result({}), failure, heard.traceback, heard.printed, changed, heard.not_done)
+
+
+def as_result(returned: object) -> Result | None:
+    """What was returned as a Result with names by text; None where it is none."""
+    result = Result(returned) if isinstance(returned, Mapping) else returned
+    if not isinstance(result, Result) or not isinstance(result.gradients, Mapping):
+        return None
+    trace = result.trace if isinstance(result.trace, Mapping) else {}
+    gradients, trace = ({str(name): value for name, value in d.items()} for d in (result.gradients, trace))
+    return replace(result, gradients=gradients, trace=trace)
+
+
+def differing(problem: Problem, other: Problem) -> tuple[str, ...]:
+    """The names of the problem's arrays that are not the same in the other one."""
+    there = inputs(other)
+    return tuple(name for name, array in inputs(problem).items() if differs(array, there.get(name)))
 
 
 def inputs(problem: Problem) -> Mapping[str, Array]:

@@ -23,6 +23,7 @@ def check(
     *,
     time_limit: float | None = None,
     pairs: bool = False,
+    name: str = "",
 ) -> Report:
     """Compare an implementation's gradients with TensorFlow's and with the exact ones.
 
@@ -32,7 +33,7 @@ def check(
     or returns is in the report. NotImplementedError says that it does not do such a case.
     `time_limit` is in seconds, for each call of the implementation (see `tapecheck.answer.Limited`).
     `pairs` lets the diagnosis of a failed check look for two mistakes at once, which takes up to half a
-    minute.
+    minute. `name` is what the report calls the implementation, by default its module and name.
 
     Raises BadInput for an unknown name, for an implementation that is not callable and where no time
     limit can be set; `tf_oracle.OracleUnavailable` where TensorFlow cannot be used.
@@ -68,7 +69,7 @@ def check(
     }
     return Report(
         problem=problem,
-        implementation=name_of(implementation) if implementation else "reference_impl",
+        implementation=name or (name_of(implementation) if implementation else "reference_impl"),
         function=implementation or (lambda problem: problem.reference),
         answer=answer,
         pairs=pairs,

@@ -10,11 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from reference_impl.spec import BadInput
+from tapecheck.answer import differing
 from tapecheck.case import COMPILED, Case, Implementation, Problem, Result
 from tapecheck.catalogue import CATALOGUE, named
 from tapecheck.imports import imported
 from tapecheck.keras_models import typed_loss
 from tapecheck.report import Report
+from tapecheck.rerun import RUN, Run, called, quoted
 from tapecheck.saved import load
 from tapecheck.text import figure, table
 
@@ -25,6 +27,8 @@ SHOWN_IN_FULL = CATALOGUE[:3]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default the process's own; returns the exit status."""
     arguments = parser().parse_args(argv)
+    arguments.typed = list(sys.argv[1:] if argv is None else argv)
+    before = RUN.set(Run())
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -36,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as problem:
         print(f"tapecheck: {problem}", file=sys.stderr)
         return 2
+    finally:
+        RUN.reset(before)
     return status
 
 
@@ -154,13 +160,14 @@ def seconds(text: str) -> float:
 
 def run_replay(arguments: argparse.Namespace) -> int:
     """`tapecheck replay FILE`: the saved answer to the saved problem, judged again."""
-    problem, result, implementation = load(arguments.file)
+    problem, result, name = load(arguments.file)
 
-    def answer(_: Problem) -> Result:
+    def answer(asked: Problem) -> Result:
+        if differing(problem, asked):
+            raise NotImplementedError("the file holds its answer to one problem")
         return result
 
-    answer.__module__, _, answer.__qualname__ = implementation.partition(":")
-    (report,) = checked([problem], answer)
+    (report,) = checked([problem], answer, arguments, name)
     print(report)
     return 0 if report.passed else 1
 
@@ -177,7 +184,7 @@ def run_model(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         training=arguments.training,
     )
-    (report,) = checked([case], implementation, arguments.time_limit, arguments.pairs)
+    (report,) = checked([case], implementation, arguments, arguments.implementation)
     data = f"data of {arguments.data}" if arguments.data else "inputs and targets drawn at random"
     print(report.full(), *([] if report.passed else [report.saved_line()]), "", sep="\n")
     print(f"weights of {arguments.file}, {data}")
@@ -191,7 +198,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     in_full = cases if arguments.names or arguments.verbose else SHOWN_IN_FULL
     width = max(len(case.name) for case in cases)
     reports = []
-    for report in checked(cases, implementation, arguments.time_limit, arguments.pairs):
+    for report in checked(cases, implementation, arguments, arguments.implementation):
         reports.append(report)
         case = report.problem.case
         # flushed, since a time limit may have to end the process in the next case
@@ -217,21 +224,35 @@ def all_passed(reports: Sequence[Report]) -> bool:
 def checked(
     cases: Sequence[Case | Problem],
     implementation: Implementation | None,
-    time_limit: float | None = None,
-    pairs: bool = False,
+    arguments: argparse.Namespace,
+    title: str | None,
 ) -> Iterator[Report]:
-    """The report of each case in turn, with a progress line on a terminal."""
+    """The report of each case in turn, with a progress line on a terminal; `title` is what the reports call
+    the implementation.
+    """
     from tapecheck.check import check
     from tf_oracle import OracleUnavailable
 
     for position, case in enumerate(cases):
         name = case.name if isinstance(case, Case) else case.case.name
+        RUN.set(Run(again(arguments, name)))
+        options = dict(time_limit=arguments.time_limit, pairs=arguments.pairs, name=title or "")
         with progress(f"checking {name} ({position + 1} of {len(cases)})"):
             try:
-                report = check(case, implementation, time_limit=time_limit, pairs=pairs)
+                report = check(case, implementation, **options)
             except OracleUnavailable as reason:
                 raise BadInput("TensorFlow", [str(reason)]) from reason
         yield report
+
+
+def again(arguments: argparse.Namespace, name: str) -> str:
+    """The command that checks the case `name` again, alone; "" for arrays from a file."""
+    if arguments.run is run_replay:
+        return ""
+    words = arguments.typed
+    if arguments.run is run_check:
+        words = ["check", name, *(word for word in words if word not in ("check", *arguments.names))]
+    return " ".join([called("tapecheck"), *map(quoted, words)])
 
 
 @contextmanager

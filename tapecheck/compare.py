@@ -127,7 +127,11 @@ def compare(
     found = errors(name, candidate, exact, dtype)
     error = float(found.max())
     suspect = errors(name, oracle, exact, dtype) if oracle_is_off and error <= limit else found
-    index = tuple(int(k) for k in np.unravel_index(np.argmax(suspect), found.shape))
+    broken = np.argwhere(~np.isfinite(candidate))
+    if len(broken):  # the first one, in time where there is any
+        index = tuple(map(int, broken[np.argmin(broken[:, 1])] if candidate.ndim == 3 else broken[0]))
+    else:
+        index = tuple(map(int, np.unravel_index(np.argmax(suspect), found.shape)))
     sides = (candidate[index], oracle[index], exact[index], eps_of_scale(name, exact, dtype)[index])
     verdict, note = PASSED, ""
     if error > limit:
@@ -138,9 +142,8 @@ def compare(
     elif limit * np.finfo(dtype).eps > MEANINGLESS:
         verdict = INCONCLUSIVE
         note = "too ill-conditioned: the limit is above 1e-3 of scale"
-    if not np.isfinite(candidate).all():
-        where = [int(k) for k in np.argwhere(~np.isfinite(candidate))[0]]
-        note = f"holds {candidate[tuple(where)]!s}, first at {where}"
+    if len(broken):
+        note = f"holds {candidate[index]!s}, first at {[*index]}"
     cosine, factor = alignment(candidate, exact)
     return replace(
         base,
@@ -161,7 +164,8 @@ def unusable(candidate: Any, expected: Array, dtype: np.dtype) -> str:
     if not isinstance(candidate, np.ndarray | np.generic):
         return f"is a {type(candidate).__name__}, but should be a NumPy array of shape {expected.shape}"
     if candidate.shape != expected.shape:
-        return f"has shape {candidate.shape}, but should be {expected.shape}"
+        transposed = ": transposed" if candidate.shape == expected.shape[::-1] else ""
+        return f"has shape {candidate.shape}, but should be {expected.shape}{transposed}"
     if candidate.dtype.kind != "f":
         return f"is {candidate.dtype}, but should be {dtype}"
     if candidate.dtype.itemsize < dtype.itemsize:

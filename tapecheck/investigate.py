@@ -1,6 +1,7 @@
 """What there is to find out about a failed check: where it goes wrong, and which equation."""
 
 import textwrap
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,17 @@ from tapecheck.diagnose import Diagnosis, diagnose
 from tapecheck.exact import Exact
 from tapecheck.localize import Divergence, Localization, localize
 from tapecheck.probes import SUSPECT, Probe, probe
+from tapecheck.text import listed
+from tf_oracle import taps
 
+# What is wrong as a whole, by the experiment that finds it: equations are not to blame then.
+WHOLE = {
+    "repeat": "the answer changes from call to call",
+    "precision": "digits are lost, no equation is wrong",
+    "scaled upstream": "gradients are clipped or normalised",
+}
+# Quantities of the forward pass, as diagnoses name them.
+FORWARD = ("z", "z_i", "z_f", "z_g", "z_o", "i", "f", "g", "o", "c", "h", "phi_c", "y", "logits")
 # Sentences and explanations that a report shows, of the probes the most particular; the objects hold all.
 SHOWN_PROBES = 4
 SHOWN_DIAGNOSES = 3
@@ -30,18 +41,52 @@ class Investigation:
         """The first wrong place, from the trace, or else from the probe that reads dz off the gradients."""
         if self.localization and self.localization.first_divergence:
             return self.localization.first_divergence
-        return next((found.first_divergence for found in self.probes if found.first_divergence), None)
+        read = (found.localization for found in self.probes if found.localization)
+        return next((found.first_divergence for found in read if found.first_divergence), None)
 
     @property
-    def finding(self) -> str:
+    def read(self) -> list[Localization]:
+        """What experiments have read of dz, where that tells one place of it from another."""
+        found = [found.localization for found in self.probes if found.localization]
+        return [each for each in found if not each.is_everywhere]
+
+    @property
+    def certainty(self) -> str:
         """The wrong equations in a few words where they are certain, else ""."""
         return " and ".join(in_short(found) for found in self.diagnoses if found.certain)
 
+    @property
+    def is_forward(self) -> bool:
+        """Whether what is certain is wrong in the forward pass already."""
+        return any(found.certain and found.quantity in FORWARD for found in self.diagnoses)
+
+    @property
+    def whole(self) -> str:
+        """What is wrong as a whole, in a few words, or ""."""
+        suspects = (found.name for found in self.probes if found.outcome == SUSPECT)
+        return next((WHOLE[name] for name in suspects if name in WHOLE), "")
+
+    @property
+    def lead(self) -> str:
+        """The best that is known where nothing is certain, in a few words, or ""."""
+        if self.whole:
+            return self.whole
+        if first := self.first_divergence:
+            layer = "" if first.layer == "lstm" else f" of {first.layer}"
+            onward = "backwards" if first.phase == "backward" else "on"
+            return f"{first.quantity}{layer} wrong from step {first.step} {onward}"
+        perhaps = dict.fromkeys(found.quantity for found in self.diagnoses)
+        return f"perhaps {listed([*perhaps][:SHOWN_DIAGNOSES])}" if perhaps else ""
+
     def lines(self) -> Iterator[str]:
         """The text of a report: which equation, then where, then what the probes say."""
-        sections = [likely(diagnosis) for diagnosis in self.diagnoses[:SHOWN_DIAGNOSES]]
+        told = [found for found in self.diagnoses if found.certain or not self.whole]
+        sections = [likely(diagnosis) for diagnosis in told[:SHOWN_DIAGNOSES]]
         if self.localization:
             sections.append(self.localization.lines)
+        if not (self.localization and self.localization.first_divergence):
+            title = "dz as an experiment reads it off the gradients"
+            sections += [[title, *each.lines] for each in self.read]
         suspects = [found for found in self.probes if found.outcome == SUSPECT]
         said = [f"- {found.name}: {found.says}" for found in suspects[-SHOWN_PROBES:]]
         if said:
@@ -76,9 +121,21 @@ def wrapped(text: str, hanging: str) -> list[str]:
 def investigate(
     implementation: Implementation, problem: Problem, result: Result, exact: Exact, *, pairs: bool = False
 ) -> Investigation:
-    """Everything above, for an implementation that gave a wrong `result` to `problem`."""
-    return Investigation(
-        localize(problem, result.trace, exact) if result.trace else None,
-        tuple(probe(implementation, problem)),
-        tuple(diagnose(implementation, problem, result, pairs=pairs)),
-    )
+    """Everything above, for an implementation that gave a wrong `result` to `problem`.
+
+    What it warns of on problems that it was not asked to do, such as an overflow, is passed over.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Investigation(
+            traced(problem, result, exact),
+            tuple(probe(implementation, problem)),
+            tuple(diagnose(implementation, problem, result, pairs=pairs)),
+        )
+
+
+def traced(problem: Problem, result: Result, exact: Exact) -> Localization | None:
+    """The implementation's trace beside that of the real Keras layer; None where there is none."""
+    if not result.trace:
+        return None
+    return localize(problem, result.trace, exact, taps.run(problem.model, problem, problem.loss))

@@ -63,7 +63,8 @@ class Localization:
     `first_divergence` is the first wrong place: forward before backward, in the order of computation.
     `sources` are all places that introduce an error of their own, the first one among them; `problems`
     says which trace tensors could not be used. By tensor name: `errors` in eps of scale and `introduced`
-    (is one introduced here?), (T,) each.
+    (is one introduced here?), (T,) each. `worst` is the element of the first divergence that is farthest
+    off, in words, as each side has it.
     """
 
     first_divergence: Divergence | None
@@ -71,9 +72,17 @@ class Localization:
     problems: tuple[str, ...]
     errors: Arrays
     introduced: Arrays
+    worst: str = ""
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether all of the first step in order is wrong, as behind a wrong loss: no place stands out."""
+        first = self.first_divergence
+        last = max((len(steps) for steps in self.errors.values()), default=0) - 1
+        return first is not None and first.phase == "backward" and first[2:] == (last, "dh")
 
     @property
     def lines(self) -> list[str]:
@@ -89,7 +98,8 @@ class Localization:
                 *said,
                 f"all {len(self.errors)} trace tensors agree at every step (worst {worst}: {error})",
             ]
-        return [*said, f"first divergence: {first}", *self.table(first), *self.source_lines()]
+        element = [self.worst] if self.worst else []
+        return [*said, f"first divergence: {first}", *element, *self.table(first), *self.source_lines()]
 
     def source_lines(self) -> Iterator[str]:
         """Each quantity that introduces errors, with the steps at which it does."""
@@ -97,7 +107,7 @@ class Localization:
         for place in self.sources:
             steps.setdefault(place.tensor, []).append(place.step)
         for tensor, at in steps.items():
-            yield f"* {tensor} does not follow from the traced values before it, at {stretches(at)}"
+            yield f"* {tensor} does not follow from the values before it, at {stretches(at)}"
 
     def table(self, first: Divergence) -> list[str]:
         """Error per step and quantity, in the order in which the pass computes them."""
@@ -152,7 +162,21 @@ def localize(
     for place in diverging[:1]:  # nothing before it is wrong: what is wrong here was not inherited
         introduced[place.tensor][place.step] = True
     sources = untraced_sources([p for p in diverging if introduced[p.tensor][p.step]], usable)
-    return Localization(sources[0] if sources else None, tuple(sources), tuple(problems), found, introduced)
+    first = sources[0] if sources else None
+    worst = worst_of(first, usable, oracle_trace, exact) if first else ""
+    return Localization(first, tuple(sources), tuple(problems), found, introduced, worst)
+
+
+def worst_of(place: Divergence, usable: Arrays, oracle_trace: Arrays | None, exact: Exact) -> str:
+    """The element that is farthest off at a place, in words; "" where its quantity is not traced."""
+    if place.tensor not in usable:
+        return ""
+    yours, true = usable[place.tensor][:, place.step], exact.trace[place.tensor][:, place.step]  # (B, H)
+    off = np.abs(np.where(np.isfinite(yours), yours - true, np.inf))
+    row, unit = (int(k) for k in np.unravel_index(np.argmax(off), off.shape))
+    keras = "" if oracle_trace is None else f" Keras {oracle_trace[place.tensor][row, place.step, unit]:+.7g}"
+    values = f"yours {yours[row, unit]:+.7g}{keras} exact {true[row, unit]:+.7g}"
+    return f"{place.tensor}[{row}, {place.step}, {unit}] unit {unit}: {values}"
 
 
 def untraced_sources(sources: list[Divergence], trace: Arrays) -> list[Divergence]:

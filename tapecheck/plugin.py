@@ -11,6 +11,7 @@ def test_gradients(case, gradient_check):
 import base64
 import os
 import pickle
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -25,6 +26,7 @@ from tapecheck.check import check
 from tapecheck.cli import seconds
 from tapecheck.imports import imported
 from tapecheck.report import GradientMismatch, Report
+from tapecheck.rerun import RUN, called, quoted, run_of_test
 from tapecheck.text import table
 from tf_oracle import versions
 
@@ -99,12 +101,13 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
 
     def checked(case: Case | Problem | str, implementation: Implementation | None = None) -> Report:
         __tracebackhide__ = True
+        name = ""
         try:
             if implementation is None and path:
-                implementation = imported(path)
+                implementation, name = imported(path), path
             if implementation is not None and limit:
                 implementation = Limited(implementation, limit, config.stash[TERMINAL])
-            report = check(case, implementation, pairs=config.getoption("--pairs"))
+            report = check(case, implementation, pairs=config.getoption("--pairs"), name=name)
         except BadInput as problem:
             pytest.fail(str(problem), pytrace=False)
         if report.answer.not_done:
@@ -118,6 +121,34 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
         return report
 
     return checked
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """While a test runs, let every report know how it is run again, wherever its check comes from."""
+    config = item.config
+    before = RUN.set(run_of_test(node(item), config.invocation_params.dir, call(config)))
+    try:
+        return (yield)
+    finally:
+        RUN.reset(before)
+
+
+def node(item: pytest.Item) -> str:
+    """The test as it is named from the folder in which pytest was started."""
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    return "::".join([path, *item.nodeid.split("::")[1:]])
+
+
+def call(config: pytest.Config) -> str:
+    """How pytest was called, with the options that a check depends on, and in one process."""
+    words = [called("pytest", getattr(config, "workerinput", {}).get("mainargv", sys.argv))]
+    if config.pluginmanager.hasplugin("xdist"):
+        words.append("-n0")
+    for option in ("--implementation", "--time-limit"):
+        if given := config.getoption(option):
+            words += [option, quoted(f"{given:g}" if isinstance(given, float) else given)]
+    return " ".join([*words, *["--pairs"] * config.getoption("--pairs")])
 
 
 @pytest.hookimpl(wrapper=True)

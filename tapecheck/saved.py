@@ -1,9 +1,10 @@
-"""Problems and answers as files: `.tapecheck/<case>.npz`, replayed by `tapecheck replay FILE`.
+"""Problems and answers as files in `.tapecheck`, replayed by `tapecheck replay FILE`.
 
 A plain npz: the arrays, and the case as JSON. Nothing in it is executed when it is read.
 """
 
 import json
+import os
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -15,13 +16,15 @@ from reference_impl import LAYERS, Named, Sequential
 from reference_impl.spec import Array, BadInput, Layer
 from tapecheck.case import Case, Problem, Result
 
-FOLDER = Path(".tapecheck")
 # Stands between the earlier batches of a stateful model where its states were reset.
 RESET = np.empty(0)
 
 
-def save(problem: Problem, result: Result, implementation: str, folder: Path = FOLDER) -> Path:
-    """Write a problem and the answer to it; returns the file. Raises OSError where it cannot."""
+def save(problem: Problem, result: Result, implementation: str, path: Path) -> None:
+    """Write a problem and the answer to it, whole or not at all. Raises OSError where it cannot.
+
+    A folder that is made for it keeps itself out of the user's repository.
+    """
     case = {field.name: getattr(problem.case, field.name) for field in fields(problem.case)}
     case["model"] = list(problem.model.layers)
     arrays: dict[str, Array] = {"x": problem.x, "y": problem.y}
@@ -39,16 +42,18 @@ def save(problem: Problem, result: Result, implementation: str, folder: Path = F
     for holder, name in ((problem, "mask"), (problem, "sample_weight"), (result, "output"), (result, "loss")):
         if getattr(holder, name) is not None:
             arrays[name] = numeric(getattr(holder, name))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{problem.case.name}.npz"
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        (path.parent / ".gitignore").write_text("*\n")
+    unfinished = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(
-        path,
+        unfinished,
         allow_pickle=False,
         case=json.dumps(case, default=written),
         implementation=implementation,
         **arrays,
     )
-    return path
+    unfinished.replace(path)
 
 
 def written(value: Layer | Named) -> dict[str, Any]:
@@ -106,8 +111,8 @@ def load(path: Path) -> tuple[Problem, Result, str]:
         tuple(batch if batch.size else None for batch in group("before").values()),
         case=case,
     )
-    loss = arrays.get("loss")
-    result = Result(
-        group("gradients"), arrays.get("output"), None if loss is None else float(loss), group("trace")
-    )
+    loss: Any = arrays.get("loss")
+    if loss is not None and loss.shape == () and loss.dtype.kind in "fiu":
+        loss = float(loss)
+    result = Result(group("gradients"), arrays.get("output"), loss, group("trace"))
     return problem, result, str(arrays["implementation"])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tapecheck.case import Case, Implementation, Problem
 from tapecheck.exact import BALL_LIMIT, multiply_adds
-from tapecheck.localize import Divergence
+from tapecheck.localize import Localization
 from tapecheck.probes import derived, soundness, steps, upstream
 from tapecheck.probes.subject import NOT_APPLICABLE, SUSPECT, Finding, NotApplicable, Subject
 
@@ -17,7 +17,7 @@ class Probe(NamedTuple):
     name: str
     outcome: str
     says: str
-    first_divergence: Divergence | None = None
+    localization: Localization | None = None  # of the dz that it has read
 
     def __str__(self) -> str:
         return f"{self.name}: {self.outcome}: {self.says}"

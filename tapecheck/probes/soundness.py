@@ -5,7 +5,11 @@ import numpy as np
 from tapecheck.answer import ask
 from tapecheck.compare import FACTOR, FAILED, FLOOR, MEANINGLESS, compare, errors
 from tapecheck.probes import derived
-from tapecheck.probes.subject import RIGHT, RULED_OUT, SUSPECT, Finding, NotApplicable, Subject, listed, same
+from tapecheck.probes.subject import RIGHT, RULED_OUT, SUSPECT, Finding, NotApplicable, Subject, same
+from tapecheck.text import listed
+
+# An error so many times smaller than the eps of float32 has not come through float32.
+FAR_BELOW = 1e-3
 
 
 def arrays(subject: Subject) -> Finding:
@@ -63,6 +67,12 @@ def precision(subject: Subject) -> Finding:
     if not subject.base.wrong:
         return RIGHT, "no digits are lost"
     if loses_digits(subject):
+        worst = max(row.error for row in subject.base.wrong) * np.finfo(np.float64).eps
+        if worst < FAR_BELOW * np.finfo(np.float32).eps:
+            return SUSPECT, (
+                "wrong by more than float64 rounds and by far less than float32: digits have cancelled, as "
+                "in an update with a small learning rate (take 2.0**20); no equation is wrong"
+            )
         return SUSPECT, "wrong by no more than float32 rounds: a float32 buffer or cast, no wrong equation"
     return RULED_OUT, "wrong by far more than float32 rounds: an equation, not a lack of digits"
 

@@ -12,8 +12,8 @@ from tapecheck.probes.subject import (
     NotApplicable,
     Subject,
     contrast,
-    listed,
 )
+from tapecheck.text import listed
 from tapecheck.transparent import agrees, gatewise, read, transparent
 
 
@@ -149,7 +149,7 @@ def first_dz(subject: Subject) -> Finding:
     if first:
         together = [place.quantity for place in located.sources if place[:3] == first[:3]]
         where = f"at step {first.step}, in {equation(together, last=first.step == clear.x.shape[1] - 1)}"
-        return SUSPECT, f"dz of lstm first goes wrong {where}", first
+        return SUSPECT, f"dz of lstm first goes wrong {where}", located
 
     wrong = {row.name for row in answer.wrong}
     left = [

@@ -1,6 +1,6 @@
 """An implementation under test, asked about one problem after another, each answer judged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +14,7 @@ from tapecheck.answer import ask
 from tapecheck.case import Implementation, Problem, Result
 from tapecheck.compare import FACTOR, FAILED, FLOOR, TensorReport, compare, errors
 from tapecheck.exact import Exact, NotEnclosed, exact
-from tapecheck.localize import Divergence
+from tapecheck.localize import Localization
 from tapecheck.probes import derived
 
 # As it should be; points at what is wrong; what it looks for is not all that is wrong; could not be run.
@@ -22,8 +22,8 @@ RIGHT, SUSPECT, RULED_OUT, NOT_APPLICABLE = "right", "suspect", "ruled out", "no
 # How far a direction or a factor may be off and still be called the same.
 ALIKE = 1e-6
 
-# What an experiment returns: the outcome, one sentence, and where dz first goes wrong if it has read dz.
-Finding = tuple[str, str] | tuple[str, str, Divergence | None]
+# What an experiment returns: the outcome, one sentence, and where dz goes wrong if it has read dz.
+Finding = tuple[str, str] | tuple[str, str, Localization]
 
 
 class NotApplicable(Exception):
@@ -157,8 +157,3 @@ def factor_of(wrong: list[TensorReport]) -> float | None:
     if not wrong or len(factors) < len(wrong) or np.ptp(factors) > ALIKE * abs(factors[0]):
         return None
     return factors[0]
-
-
-def listed(names: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)

@@ -13,7 +13,7 @@ from tapecheck.answer import Heard
 from tapecheck.case import Problem
 from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport, alignment, errors
 from tapecheck.investigate import wrapped
-from tapecheck.report import MARKS, SHOWN_LINES
+from tapecheck.page import MARKS, SHOWN_LINES
 from tapecheck.text import figure, indent, table
 from tapecheck.training.mistakes import Mistake, reproducing
 from tapecheck.training.runs import ExactRun

@@ -1,6 +1,14 @@
 """The pytest plugin as a user meets it: their test file, their option, their terminal."""
 
+import os
+import re
+import subprocess
+
+import numpy as np
 import pytest
+
+from tapecheck.catalogue import named
+from tapecheck.saved import load
 
 # What is tested here is the plugin, in many short processes: NumPy stands in for TensorFlow in all but one.
 STAND_IN = """
@@ -74,8 +82,9 @@ def test_failing_diff_is_whole(users):
     text = result.stdout.str()
     assert "8 of 8 wrong [thread-sequences]" in text
     assert "lstm/initial_c" in text
-    assert "rerun  pytest -n0 'test_mine.py::test_gradients[thread-sequences]'" in text
-    assert "tapecheck replay .tapecheck" in text
+    assert "rerun  python -m pytest -n0 'test_mine.py::test_gradients[thread-sequences]'" in text
+    assert "tapecheck replay .tapecheck/test_mine.py.test_gradients.thread-sequences.npz" in text
+    assert "E       tapecheck.GradientMismatch: gradient mismatch: all gradients times 2; 8" in text
     assert "plugin.py" not in text
     assert "report.py" not in text
 
@@ -230,3 +239,91 @@ def test_two_mistakes_are_looked_for_on_demand(users, options):
     result.assert_outcomes(failed=1)
     (first,) = [line for line in result.outlines if "gradient mismatch: " in line][:1]
     assert ("dz_f = df, not df * f * (1 - f) and dW_h" in first) == bool(options)
+
+
+def pasted(text, folder):
+    """Each line to run a test again, run in a shell where pytest was started: its status and output."""
+    lines = re.findall(r"rerun  (.*)", text)
+    assert lines
+    return [subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True) for line in lines]
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+@pytest.mark.parametrize("started", [".", "below"], ids=["above", "below"])
+def test_rerun_line_works_when_pasted(users, workers, started):
+    """From the folder that pytest was started in, above the tests or below its root, with the option that
+    names the implementation, under xdist or not: the line runs that test, and it fails as it did.
+    """
+    naming_none = USERS_TEST.replace("(case, gradients)", "(case)").replace(
+        "from my_lstm import gradients", ""
+    )
+    folder = users(WRONG, naming_none)
+    folder.makefile(".ini", pytest="[pytest]\npythonpath = .\n")
+    (folder.path / "below").mkdir()
+    (folder.path / "test_mine.py").rename(folder.path / "below" / "test_mine.py")
+    here = folder.path / started
+    folder.chdir()
+    os.chdir(here)
+    if started == "below":
+        (folder.path / "my_lstm.py").rename(here / "my_lstm.py")
+    options = ["-p", "no:cacheprovider", "--implementation", "my_lstm:gradients", "-k", "one-step", workers]
+    first = folder.runpytest_subprocess(*options)
+    first.assert_outcomes(failed=1)
+    verdict = "gradient mismatch: all gradients times 2; 7 of 8 wrong [one-step]"
+    assert verdict in first.stdout.str()
+    (again,) = pasted(first.stdout.str(), here)
+    assert verdict in again.stdout
+    assert "1 failed" in again.stdout
+
+
+def test_rerun_line_of_a_plain_check(users):
+    """A test that calls check itself, in a class, with parameters that need quotes, is run again as well."""
+    test = """
+import pytest, tapecheck
+from my_lstm import gradients
+
+class TestMine:
+    @pytest.mark.parametrize("what", ["it's a 'name'", "plain" * 30])
+    def test_it(self, what):
+        tapecheck.check("one-step", gradients).assert_passed()
+"""
+    first = users(WRONG, test).runpytest_subprocess("-p", "no:cacheprovider", "-n0")
+    first.assert_outcomes(failed=2)
+    for again in pasted(first.stdout.str(), users(WRONG, test).path):
+        assert "1 failed" in again.stdout
+        assert "7 of 8 wrong [one-step]" in again.stdout
+
+
+def test_each_test_has_its_own_arrays(users):
+    """Tests of one case, told apart by a parameter, by their function or by their file, overwrite nothing;
+    what is saved can be replayed where pytest was started, even if the test works in another folder.
+    """
+    test = """
+import pytest, tapecheck
+from my_lstm import gradients
+
+@tapecheck.cases("one-step")
+@pytest.mark.parametrize("factor", [3, 4])
+def test_factors(case, factor, gradient_check, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    gradient_check(case, lambda p: {name: factor * g for name, g in p.reference.gradients.items()})
+
+def test_another(gradient_check):
+    gradient_check("one-step", gradients)
+"""
+    folder = users(WRONG, test)
+    result = folder.runpytest_subprocess("-p", "no:cacheprovider", "-n2")
+    result.assert_outcomes(failed=3)
+    files = sorted(path.name for path in (folder.path / ".tapecheck").glob("*.npz"))
+    assert files == [
+        "test_mine.py.test_another.one-step.npz",
+        "test_mine.py.test_factors.3-one-step.npz",
+        "test_mine.py.test_factors.4-one-step.npz",
+    ]
+    for factor in (3, 4):
+        path = folder.path / ".tapecheck" / f"test_mine.py.test_factors.{factor}-one-step.npz"
+        _, result, _ = load(path)
+        assert np.allclose(
+            result.gradients["x"], factor * named(["one-step"])[0].problem().reference.gradients["x"]
+        )
+    assert f".tapecheck/{files[1]}" in folder.runpytest_subprocess("-p", "no:cacheprovider").stdout.str()

@@ -26,7 +26,8 @@ def test_everything_comes_back(tmp_path):
     result = Result(
         problem.reference.gradients, problem.reference.output, 0.1, trace={"lstm/f": np.ones((3, 6, 4))}
     )
-    read, answered, implementation = load(save(problem, result, "mine:f", tmp_path))
+    save(problem, result, "mine:f", tmp_path / "saved.npz")
+    read, answered, implementation = load(tmp_path / "saved.npz")
     assert read.case == CASE
     assert implementation == "mine:f"
     assert read.x.tobytes() == problem.x.tobytes()
@@ -48,19 +49,22 @@ def test_replay_judges_the_saved_answer_again(tmp_path, capsys):
         return {name: -gradient for name, gradient in problem.reference.gradients.items()}
 
     report = check(CASE, negative)
-    path = save(report.problem, report.answer.result, "mine:negative", tmp_path)
+    path, fine = tmp_path / "negative.npz", tmp_path / "fine.npz"
+    save(report.problem, report.answer.result, "mine:negative", path)
     assert main(["replay", str(path)]) == 1
     out = capsys.readouterr().out
     assert "8 of 8 wrong [saved]" in out
     assert "mine:negative against TensorFlow" in out
-    fine = save(report.problem, report.problem.reference, "mine:right", tmp_path)
+    save(report.problem, report.problem.reference, "mine:right", fine)
     assert main(["replay", str(fine)]) == 0
 
 
 def test_answers_that_are_no_arrays_are_saved_too(tmp_path):
     """A wrong answer of any type must not keep the problem from being saved."""
     odd = {"lstm/kernel": [[1.0], [2.0, 3.0]], "lstm/bias": None, "dense/bias": [1.0, 2.0]}
-    _, answered, _ = load(save(CASE.problem(), Result(odd), "mine:odd", tmp_path))
+    save(CASE.problem(), Result(odd, loss="0.3"), "mine:odd", tmp_path / "odd.npz")
+    _, answered, _ = load(tmp_path / "odd.npz")
+    assert str(answered.loss) == "0.3"
     assert answered.gradients["lstm/kernel"].dtype.kind == "U"
     assert answered.gradients["dense/bias"].tolist() == [1.0, 2.0]
 
