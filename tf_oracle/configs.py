@@ -29,6 +29,10 @@ REFUSED = {
     "Embedding": "its input are token ids, which have no gradient; check the layers after it on vectors",
 }
 
+# Layers that are an activation with arguments; Softmax is not, which masks as well.
+ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU")
+TAKEN = (*LAYERS, *ACTIVATION_LAYERS)
+
 # Arguments that change no output and no gradient: what weights, input and random numbers began as, since
 # they are given, and what training leaves alone. A dtype is read by itself.
 MEANINGLESS = ("name", "trainable", "dtype", "batch_input_shape", "seed")
@@ -176,10 +180,12 @@ def layer_of(layer: Config) -> tuple[Layer | None, str | None, list[str]]:
     """The spec of a serialized layer, its dtype, and what keeps either from being used, a sentence each."""
     try:
         kind = class_of(layer)
-        if kind not in LAYERS:
-            why = REFUSED.get(kind, f"tapecheck knows {', '.join(LAYERS)}")
+        if kind not in TAKEN:
+            why = REFUSED.get(kind, f"tapecheck knows {', '.join(TAKEN)}")
             raise Refused(f"{kind} is not supported: {why}")
         config = mapping(layer.get("config"), "its config")
+        if kind in ACTIVATION_LAYERS:
+            kind, config = "Activation", {"activation": layer, "dtype": config.get("dtype", "float32")}
     except Refused as problem:
         return None, None, [str(problem)]
     known = {field.name: field for field in fields(LAYERS[kind])}

@@ -7,6 +7,7 @@ from typing import Any
 
 from reference_impl import LAYERS
 from reference_impl.spec import BadInput
+from tf_oracle.configs import TAKEN
 from tf_oracle.keras_file import KerasFile, group_of
 from tf_oracle.start import load
 
@@ -43,7 +44,7 @@ def serialized(layer: Any) -> dict[str, Any]:
     Raises BadInput for an argument that Keras cannot write.
     """
     config = {"name": layer.name}
-    if type(layer).__name__ not in LAYERS:  # refused by its class, whatever its arguments are
+    if type(layer).__name__ not in TAKEN:  # refused by its class, whatever its arguments are
         return written(layer, config)
     try:
         with warnings.catch_warnings(action="ignore"):  # of Python code as an argument, which is refused
@@ -51,7 +52,8 @@ def serialized(layer: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         said = f"layer {layer.name}: an argument cannot be written down: {str(error).splitlines()[0]}"
         raise BadInput("this model", [said]) from error
-    for field in fields(LAYERS[type(layer).__name__]):
+    spec = LAYERS.get(type(layer).__name__)
+    for field in fields(spec) if spec else ():
         holder = layer if hasattr(layer, field.name) else getattr(layer, "cell", None)
         value = getattr(holder, field.name, None)
         if isinstance(value, load().keras.Layer):
