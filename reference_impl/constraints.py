@@ -11,7 +11,7 @@ import numpy as np
 
 from reference_impl.activations import positive, relu
 from reference_impl.arguments import AXIS, NOT_NEGATIVE, POSITIVE, SHARE, Kind, argument_problems, bound
-from reference_impl.losses import EPSILON
+from reference_impl.arithmetic import EPSILON
 from reference_impl.spec import Array, Entry, Named, Shape
 
 

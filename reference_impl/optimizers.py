@@ -25,8 +25,8 @@ from reference_impl.arguments import (
     argument_problems,
     bound,
 )
+from reference_impl.arithmetic import absolute, sign
 from reference_impl.constraints import larger
-from reference_impl.losses import absolute, sign
 from reference_impl.schedules import Number, rate_problems
 from reference_impl.spec import Array, Entry, Named
 

@@ -7,7 +7,7 @@ Tensor names are Keras's: a layer is its type in snake case, numbered from the s
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,16 @@ import numpy as np
 from reference_impl.activation import Activation
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
-from reference_impl.losses import FROM_LOGITS, LOSSES, WRONG_LOGITS, Loss
-from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, one_of
+from reference_impl.losses import (
+    LOSSES,
+    Loss,
+    loss_of_logits,
+    loss_problems,
+    output_problems,
+    target_problems,
+    weight_shapes,
+)
+from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, look_up
 
 DTYPES = ("float32", "float64")
 
@@ -131,22 +139,29 @@ class Sequential:
             input_shape = layer.output_shape(input_shape)
         return []
 
-    def loss_problems(self, loss: object) -> list[str]:
-        """Why this model cannot be trained on `loss`, a sentence each; None is the free upstream gradient."""
-        if loss is None:
-            return []
-        said = one_of("loss", loss, [name for name in LOSSES if name])
-        head = self.layers[-1] if self.layers else None
-        if not said and isinstance(head, Dense) and (loss, head.activation) in WRONG_LOGITS:
-            own = WRONG_LOGITS[str(loss), str(head.activation)]
-            said.append(
-                f"`loss` = {loss!r} on a {head.activation} head: Keras would take the {head.activation}'s "
-                f"logits for a {own}'s and compute another loss; use activation={own!r}, or another loss"
-            )
-        return said
+    def loss_problems(self, loss: object, input_shape: Shape | None = None) -> list[str]:
+        """Why this model, for an input of `input_shape`, cannot be trained on `loss`, a sentence each; None
+        is the free upstream gradient.
+        """
+        return loss_problems(loss, self.head, input_shape and self.output_shape(input_shape))
 
-    def _check(self, inputs: Inputs, targets: dict[str, Array]) -> None:
-        """Raise one BadInput for everything that does not fit; `targets` holds y, or nothing."""
+    @property
+    def head(self) -> str | Named | None:
+        """The activation of the last layer, where Keras sees its logits: through no other layer after it."""
+        layer = self.layers[-1] if self.layers else None
+        return layer.activation if isinstance(layer, Dense | Activation) else None
+
+    @property
+    def top_activation(self) -> str | Named | None:
+        """The activation that the output has gone through last; None is linear."""
+        for layer in reversed(self.layers):
+            inner = getattr(layer, "layer", layer)  # of a TimeDistributed
+            if hasattr(inner, "activation"):
+                return inner.activation
+        return None
+
+    def _check(self, inputs: Inputs, loss: str | Named | None = None, *, forward: bool = False) -> None:
+        """Raise one BadInput for everything that does not fit; `y` and its weights unless `forward`."""
         x = inputs.x
         if not isinstance(x, np.ndarray) or x.dtype not in DTYPES or x.ndim < 2:
             found = f"a {x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else repr(type(x))
@@ -165,12 +180,28 @@ class Sequential:
             if arrays:
                 given = {name: shape for name, shape in shapes.items() if name in arrays}
                 said += misfits(kind, arrays, given, x.dtype, known=shapes)
-        said += misfits("target", targets, {name: self.output_shape(x.shape) for name in targets}, x.dtype)
+        said += [] if forward else self.target_misfits(inputs, loss)
         said += mask_problems(inputs.mask, x.shape)
         earlier = {f"before[{k}]": batch for k, batch in enumerate(inputs.before) if batch is not None}
         said += misfits("earlier batch", earlier, dict.fromkeys(earlier, x.shape), x.dtype)
         if said:
             raise BadInput("these arrays", said)
+
+    def target_misfits(self, inputs: Inputs, loss: str | Named | None) -> list[str]:
+        """How `y` and `sample_weight` differ from what the loss takes, a sentence each."""
+        output_shape, dtype, weight = self.output_shape(inputs.x.shape), inputs.x.dtype, inputs.sample_weight
+        shape = look_up(LOSSES, loss).targets.shape(output_shape)
+        said = misfits("target", {"y": inputs.y}, {"y": shape}, dtype)
+        if weight is None:
+            return said
+        if loss is None:
+            return [*said, "`sample_weight` needs a loss, but `loss` = None, a free upstream gradient"]
+        allowed = weight_shapes(loss, output_shape)
+        if np.shape(weight) not in allowed.values():
+            kinds = " or ".join(f"{shape}, one weight a {kind}" for kind, shape in allowed.items())
+            return [*said, f"`sample_weight` has shape {np.shape(weight)}, but should be {kinds}"]
+        name = "sample_weight"
+        return said + misfits("array", {name: weight}, {name: np.shape(weight)}, dtype)
 
     # ---- the two passes
 
@@ -194,7 +225,7 @@ class Sequential:
     ) -> Array:
         """The model's output, (B, K) or (B, T, K), for `x` (B, T, D). Raises BadInput."""
         inputs = Inputs(x, np.empty(0), weights, dict(initial_state or {}))
-        self._check(inputs, {})
+        self._check(inputs, forward=True)
         return self.forward(inputs).output
 
     def loss_and_gradients(
@@ -203,54 +234,52 @@ class Sequential:
         x: Array,
         y: Array,
         *,
-        loss: str | None = "mean_squared_error",
+        loss: str | Named | None = "mean_squared_error",
         initial_state: Mapping[str, Array] | None = None,
+        sample_weight: Array | None = None,
     ) -> tuple[float, Arrays]:
         """The loss and its gradient with respect to every weight, `x` and every initial state.
 
-        `weights` by tensor name; `x` (B, T, D); `y` of the output's shape, all of one dtype, float32
-        or float64; `initial_state` by tensor name (B, H), zeros where it is left out. With `loss=None`,
+        `weights` by tensor name; `x` (B, T, D); `y` of the output's shape, or labels without its last
+        axis; all of one dtype, float32 or float64. `initial_state` by tensor name (B, H), zeros where it is
+        left out. `sample_weight` (B,), and for an output of all steps (B, T) or (B, 1). With `loss=None`,
         `y` is the gradient of the output itself and the loss is sum(y * output).
 
         Raises BadInput with everything that is wrong with the model or the arrays.
         """
-        _, value, gradients = self.run(Inputs(x, y, weights, dict(initial_state or {})), loss)
+        inputs = Inputs(x, y, weights, dict(initial_state or {}), sample_weight=sample_weight)
+        _, value, gradients = self.run(inputs, loss)
         return value, gradients
 
-    def run(self, inputs: Inputs, loss: str | None) -> tuple[Array, float, Arrays]:
+    def run(self, inputs: Inputs, loss: str | Named | None) -> tuple[Array, float, Arrays]:
         """As `loss_and_gradients`, with the output of the forward pass first."""
-        said = self.loss_problems(loss)
-        if said:
+        if said := self.loss_problems(loss):
             raise BadInput("this loss", said)
-        y, weights = inputs.y, inputs.weights
-        self._check(inputs, {"y": y})
-        wrong_target = LOSSES[loss].targets.problem(y)
-        if wrong_target:
-            raise BadInput("these targets", [f"`y` for {loss} {wrong_target}"])
+        used, y = look_up(LOSSES, loss), inputs.y
+        if used.targets.whole and isinstance(y, np.ndarray) and y.dtype.kind in "iu":
+            y = y.astype(inputs.x.dtype)
+        self._check(replace(inputs, y=y), loss)
+        if said := self.loss_problems(loss, inputs.x.shape):
+            raise BadInput("this loss", said)
+        if said := target_problems(loss, y, self.output_shape(inputs.x.shape)):
+            raise BadInput("these targets", said)
 
-        output, caches, final_state, _ = self.forward(inputs)
+        output, caches, final_state, mask = self.forward(inputs)
+        if said := output_problems(loss, output, mask):
+            raise BadInput("this loss", said)
         of_logits = self.loss_of_logits(loss)
-        if of_logits is None:
-            value, dy = LOSSES[loss].value(y, output), LOSSES[loss].backward(y, output)
-        else:
-            logits = caches[-1].logits
-            value, dy = of_logits.value(y, logits), of_logits.backward(y, logits)
+        used, given = (used, output) if of_logits is None else (of_logits, caches[-1].logits)
+        value, dy = used.value_and_gradient(y, given, inputs.sample_weight, mask)
         for name, gradient in inputs.upstream.items():
             value += (gradient * final_state[name]).sum()
         gradients = self.backward(
-            weights, caches, dy, from_logits=of_logits is not None, upstream=inputs.upstream
+            inputs.weights, caches, dy, from_logits=of_logits is not None, upstream=inputs.upstream
         )
         return output, float(value), gradients
 
-    def loss_of_logits(self, loss: str | None) -> Loss | None:
-        """The form of `loss` that takes the head's logits, where Keras uses one (see FROM_LOGITS).
-
-        The head is the last layer: Keras sees no logits through any other layer after the activation.
-        """
-        head = self.layers[-1]
-        if not isinstance(head, Dense | Activation):
-            return None
-        return FROM_LOGITS.get((str(loss), str(head.activation)))
+    def loss_of_logits(self, loss: str | Named | None) -> Loss | None:
+        """The form of `loss` that takes the head's logits, where Keras uses one."""
+        return loss_of_logits(loss, self.head)
 
     def forward(self, inputs: Inputs) -> Forward:
         """Output, and what the backward pass needs. Nothing is checked here."""

@@ -86,6 +86,9 @@ class Named:
     def arguments(self) -> dict[str, Any]:
         return dict(self.given)
 
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.given)})"
+
     def __repr__(self) -> str:
         return f"Named({', '.join([repr(self.name), *(f'{name}={value!r}' for name, value in self.given)])})"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from reference_impl import LSTM, Dense, Sequential
+from reference_impl.spec import BadInput
 from tapecheck.case import Case
 from tapecheck.design import Design
 from tapecheck.equivalent import SAME_NUMBERS, set_aside
@@ -89,7 +90,7 @@ def blind_to(case: Case) -> str:
     Measured on a small case with the same blind spots: what is 1, 2, equal or different is so there too.
     """
     small = smaller([case.batch, case.timesteps, *sizes_of(case)])
-    like = with_sizes(case, small[case.batch], small[case.timesteps], small)
+    like = changed(case, lambda case: with_sizes(case, small[case.batch], small[case.timesteps], small))
     return _blind_to(replace(like, name="like", seed=0))
 
 
@@ -126,7 +127,7 @@ def blindness(case: Case, hidden: Sequence[Fault]) -> dict[str, tuple[str, ...]]
     found: dict[str, tuple[str, ...]] = {}
     rest = set(hidden)
     for reason, change in changes(case).items():
-        shown = sees(change(case), rest)
+        shown = sees(changed(case, change), rest)
         if shown:
             found[reason] = tuple(sorted(map(str, shown)))
             rest -= shown
@@ -138,8 +139,16 @@ def blindness(case: Case, hidden: Sequence[Fault]) -> dict[str, tuple[str, ...]]
 def rich(case: Case) -> Case:
     """The case with nothing left that can hide a fault."""
     for change in changes(case).values():
-        case = change(case)
+        case = changed(case, change)
     return case
+
+
+def changed(case: Case, change: Callable[[Case], Case]) -> Case:
+    """The case after the change; as it is where its loss cannot take that."""
+    try:
+        return change(case)
+    except BadInput:
+        return case
 
 
 def changes(case: Case) -> dict[str, Callable[[Case], Case]]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 import tf_oracle
-from reference_impl import Inputs, Masking, Sequential, textbook
-from reference_impl.losses import LOSSES
+from reference_impl import Inputs, Masking, Named, Sequential, textbook
+from reference_impl.arguments import NOT_NEGATIVE
+from reference_impl.losses import LOSSES, class_weights, sign_problems, weight_shapes
 from reference_impl.sequential import DTYPES
-from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, one_of, positive_int
+from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, look_up, one_of, positive_int
 from tapecheck.masks import MASKS
 
 INITIAL_STATES = ("zeros", "random")
@@ -45,7 +46,9 @@ class Case:
 
     `name` is the case's id: the test id, the seed of its draws, the word to rerun it by. `batch`,
     `timesteps` and `features` are B, T and D of the input; left out, D differs from every units.
-    `loss` is a Keras loss name, or None for a free upstream gradient. `initial_state` is "zeros", as
+    `loss` is the name of a Keras loss, `Named` with its arguments, or None for a free upstream gradient.
+    `sample_weight` is "sample" for one weight a sample, or "step" for one a time step; `class_weight`, a
+    weight by class, is what Keras's `fit` makes weights of the samples of. `initial_state` is "zeros", as
     in a Keras Sequential, or "random". `mask` is None or one of MASKS: where the steps lie that do not
     count, given directly or, to a model that begins with Masking, within `x`. With `training`, dropout
     drops what Keras draws with the layers' own seeds. So many `batches` are run one after another, for
@@ -58,7 +61,7 @@ class Case:
     batch: int = 3
     timesteps: int = 5
     features: int | None = None
-    loss: str | None = "mean_squared_error"
+    loss: str | Named | None = "mean_squared_error"
     dtype: str = "float64"
     initial_state: str = "zeros"
     seed: int = 0
@@ -66,6 +69,8 @@ class Case:
     training: bool = False
     batches: int = 1
     resets: tuple[int, ...] = ()
+    sample_weight: str | None = None
+    class_weight: Mapping[int, float] | None = field(default=None, hash=False)
     given: Given | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -135,9 +140,41 @@ class Case:
         if not isinstance(self.model, Sequential):
             return [*said, f"`model` = {self.model!r}, but should be a reference_impl.Sequential"]
         said += self.batch_problems()
-        said += self.model.problems(None if sizes else self.input_shape)
-        said += self.model.loss_problems(self.loss)
+        wrong_model = self.model.problems(None if sizes else self.input_shape)
+        return said + wrong_model + self.loss_problems(fits=not sizes and not wrong_model)
+
+    def loss_problems(self, fits: bool) -> list[str]:
+        """What is wrong with the loss and its weights, a sentence each; with their shapes only where the
+        model `fits` its input.
+        """
+        said = self.model.loss_problems(self.loss, self.input_shape if fits else None)
+        if said:
+            return said
+        if fits and self.given is None:  # trained weights may never give a negative output
+            said += sign_problems(self.loss, self.model.top_activation)
+        if self.dtype == "float64" and look_up(LOSSES, self.loss).single:
+            said.append(
+                f"`loss` = {self.loss!r} in float64: Keras computes it in float32 and there is nothing to "
+                'compare with; use dtype="float32"'
+            )
+        given = [name for name in ("sample_weight", "class_weight") if getattr(self, name) is not None]
+        if given and self.loss is None:
+            said.append(f"`{given[0]}` is given, but `loss` = None, a free upstream gradient, takes none")
+        if len(given) > 1:
+            said.append("`sample_weight` and `class_weight` are given, but Keras takes one of them")
+        if "sample_weight" in given:
+            kinds = weight_shapes(self.loss, self.output_shape) if fits else ("sample", "step")
+            said += one_of("sample_weight", self.sample_weight, kinds)
+        if "class_weight" in given:
+            said += class_weight_problems(self.class_weight)
+            if fits and len(self.output_shape) > 2:
+                said.append("`class_weight` is given, but Keras takes it only for one label a sample")
         return said
+
+    @property
+    def output_shape(self) -> Shape:
+        """(B, K), or (B, T, K)."""
+        return self.model.output_shape(self.input_shape)
 
     def batch_problems(self) -> list[str]:
         """What is wrong with `batches` and `resets`, a sentence each."""
@@ -168,6 +205,8 @@ class Case:
             problem = replace(problem, weights=problem.weights | drawn_by_keras, dropout=self.dropout)
             if self.given:
                 problem = self.given.put_into(problem)
+            if self.class_weight is not None:
+                problem = replace(problem, sample_weight=class_weights(problem.y, self.class_weight))
             if lively(problem) or (self.given and self.given.complete):
                 break
         return problem
@@ -216,11 +255,11 @@ class Case:
             name: (rng.standard_normal(shape) * (self.initial_state == "random")).astype(self.dtype)
             for name, shape in self.model.state_shapes(self.input_shape).items()
         }
-        output_shape = self.model.output_shape(self.input_shape)
+        found = look_up(LOSSES, self.loss)
         problem = Problem(
             case=self,
             x=rng.standard_normal(self.input_shape).astype(self.dtype),
-            y=LOSSES[self.loss].targets.draw(rng, output_shape).astype(self.dtype),
+            y=found.targets.draw(rng, self.output_shape, **found.arguments).astype(self.dtype),
             weights=weights,
             initial_state=states,
             upstream={
@@ -228,8 +267,17 @@ class Case:
                 for name, shape in self.model.upstream_shapes(self.input_shape).items()
             },
             before=tuple(self.earlier(rng)),
+            sample_weight=self.draw_weights(rng),
         )
         return self.masked(problem, rng)
+
+    def draw_weights(self, rng: np.random.Generator) -> Array | None:
+        """The weights of samples or steps: ½ to 2, and one in five of them 0."""
+        if self.sample_weight is None:
+            return None
+        drawn = rng.uniform(0.5, 2, weight_shapes(self.loss, self.output_shape)[self.sample_weight])
+        drawn.flat[rng.permutation(drawn.size)[: drawn.size // 5]] = 0
+        return drawn.astype(self.dtype)
 
     def earlier(self, rng: np.random.Generator) -> Iterator[Array | None]:
         """The batches before the one that is checked; None where the states are reset."""
@@ -262,7 +310,7 @@ class Problem(Inputs):
         return self.case.model
 
     @property
-    def loss(self) -> str | None:
+    def loss(self) -> str | Named | None:
         return self.case.loss
 
     @property
@@ -310,6 +358,17 @@ def counting_steps(problem: Problem) -> Array:
     first = problem.model.layers[0]
     mask = first.output_mask(problem.x, problem.mask) if isinstance(first, Masking) else problem.mask
     return np.array(True) if mask is None else mask
+
+
+def class_weight_problems(given: object) -> list[str]:
+    """What is wrong with weights by class, a sentence each."""
+    if not isinstance(given, Mapping):
+        return [f"`class_weight` = {given!r}, but should be a dict such as {{0: 1.0, 1: 2.5}}"]
+    return [
+        f"`class_weight` holds {key!r}: {value!r}, but should hold a number from 0 on for a class, 0, 1, …"
+        for key, value in given.items()
+        if not (isinstance(key, int) and key >= 0 and NOT_NEGATIVE.holds(value))
+    ]
 
 
 def lively(problem: Problem) -> bool:

@@ -1,6 +1,7 @@
 """Cases of Keras models, from their `.keras` files or alive, on data that is given or drawn."""
 
 import ast
+import math
 import re
 import zipfile
 import zlib
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from reference_impl import Named
+from reference_impl.losses import LOSSES, loss_problems
 from reference_impl.sequential import DTYPES
-from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, one_of, positive_int
+from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, look_up, one_of, positive_int
 from tapecheck.case import COMPILED, Case, Given
 from tf_oracle.configs import Description, described, loss_of
 from tf_oracle.keras_file import read, weights_of
@@ -58,7 +60,7 @@ def case_of(
     dtype = dtype or description.dtype
     given: dict[str, Any] = {"weights": {tensor: array.astype(dtype) for tensor, array in weights.items()}}
     if arrays:
-        given |= inputs(arrays, description, shape, dtype, source)
+        given |= inputs(arrays, description, shape, loss, dtype, source)
     case = Case(
         name or re.sub(r"[^\w.+-]+", "-", path.stem if path else model.name),
         description.model,
@@ -162,7 +164,7 @@ def unpacked(path: Path) -> Arrays:
 
 
 def inputs(
-    arrays: Arrays, description: Description, shape: Shape, dtype: str, subject: str
+    arrays: Arrays, description: Description, shape: Shape, loss: Any, dtype: str, subject: str
 ) -> dict[str, Any]:
     """The data as fields of `Inputs`, of one batch and one dtype. Raises BadInput."""
     states = description.model.state_shapes(shape)
@@ -182,7 +184,8 @@ def inputs(
     if said:
         raise BadInput(subject, said)
     y = found["y"]
-    if outputs[-1] == 1 and y.shape == outputs[:-1]:  # as Keras does it
-        y = y[..., None]
+    targets = outputs if loss_problems(loss) else look_up(LOSSES, loss).targets.shape(outputs)
+    if y.shape in (targets[:-1], (*targets, 1)) and y.size == math.prod(targets):
+        y = y.reshape(targets)  # Keras, too, lets an axis of one entry come and go
     initial = {name: found.get(name, np.zeros(size, dtype)) for name, size in states.items()}
     return {"x": found["x"], "y": y, "mask": found.get("mask"), "initial_state": initial}

@@ -101,6 +101,8 @@ def setting(report: Report) -> str:
         f"{case.mask} mask" if case.mask else "",
         "training" if case.training else "",
         f"batch {case.batches} of {case.batches}" if case.batches > 1 else "",
+        f"one weight a {case.sample_weight}" if case.sample_weight else "",
+        f"class weights {dict(case.class_weight)}" if case.class_weight else "",
     ]
     loss = str(case.loss or "free upstream gradient")
     return ", ".join([loss, str(report.problem.dtype), f"B={B} T={T} D={D}", *filter(None, extras)])

@@ -87,7 +87,9 @@ def load(path: Path) -> tuple[Problem, Result, str]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
         fields = json.loads(str(arrays.pop("case")), object_hook=read)
-        case = Case(**fields | {"model": Sequential(fields["model"])})
+        by_class = fields.get("class_weight")  # whose numbers JSON has made words of
+        by_class = by_class and {int(key): value for key, value in by_class.items()}
+        case = Case(**fields | {"model": Sequential(fields["model"]), "class_weight": by_class})
     except BadInput:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference_impl import LSTM, Dropout, Inputs, Sequential
+from reference_impl import LSTM, Dropout, Inputs, Named, Sequential
 from reference_impl.sequential import own
 from reference_impl.spec import Array, Arrays, BadInput, Shape
+from tf_oracle.losses import keras_loss
 from tf_oracle.models import build, draw_dropout, get_weights, set_weights, variables
 from tf_oracle.start import load
 
@@ -31,7 +32,7 @@ class OraclePass(NamedTuple):
     layers: list[LayerSummary]
 
 
-def run(model: Sequential, inputs: Inputs, loss: str | None) -> OraclePass:
+def run(model: Sequential, inputs: Inputs, loss: str | Named | None) -> OraclePass:
     """Build the twin, give it the weights, run it once on the tape.
 
     Arguments as for `Sequential.run`. Deterministic. Raises OracleUnavailable, and BadInput for dropout
@@ -113,7 +114,7 @@ def differs(array: Array, other: Array | None) -> bool:
 
 
 def forward(
-    model: Sequential, twin: Any, watched: dict[str, Any], inputs: Inputs, loss: str | None
+    model: Sequential, twin: Any, watched: dict[str, Any], inputs: Inputs, loss: str | Named | None
 ) -> tuple[Any, Any]:
     """Output and loss of the twin, as tensors; a GradientTape around the call records it."""
     tf = load().tf
@@ -121,9 +122,11 @@ def forward(
     if inputs.mask is not None:
         load().keras.src.backend.set_keras_mask(watched["x"], tf.constant(inputs.mask))
     output, final_state = call(model, twin, watched, training=bool(inputs.dropout))
-    value = (
-        tf.reduce_sum(target * output) if loss is None else keras_loss(loss, inputs.y.dtype)(target, output)
-    )
+    if loss is None:
+        value = tf.reduce_sum(target * output)
+    else:  # one number already, unless the loss has no reduction
+        values = keras_loss(loss, inputs.x.dtype)(target, output, inputs.sample_weight)
+        value = tf.reduce_sum(values)
     for name, gradient in inputs.upstream.items():
         value += tf.reduce_sum(tf.constant(gradient) * final_state[name])
     return output, value
@@ -148,9 +151,3 @@ def call(model: Sequential, twin: Any, tensors: dict[str, Any], *, training: boo
                 output, *final = output
                 final_state |= {f"{name}/final_{k}": state for k, state in zip("hc", final, strict=True)}
     return output, final_state
-
-
-def keras_loss(loss: str, dtype: np.dtype) -> Any:
-    """The `keras.losses` object by function name, computing in `dtype` (Keras's default is float32)."""
-    class_name = "".join(word.capitalize() for word in loss.split("_"))
-    return getattr(load().keras.losses, class_name)(dtype=dtype.name)

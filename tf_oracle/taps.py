@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl import LSTM, Inputs, Sequential
+from reference_impl import LSTM, Inputs, Named, Sequential
 from reference_impl.spec import Arrays
 from tf_oracle.start import load
 from tf_oracle.tape import forward, prepare
@@ -24,7 +24,7 @@ GRADIENTS = {"dz_i": "z_i", "dz_f": "z_f", "dz_g": "z_g", "dz_o": "z_o", "dc": "
 Heard = dict[str, Any]  # the tensors (B, H) of one time step by name
 
 
-def run(model: Sequential, inputs: Inputs, loss: str | None) -> Arrays:
+def run(model: Sequential, inputs: Inputs, loss: str | Named | None) -> Arrays:
     """The trace of every LSTM by tensor name ("lstm/i", …, "lstm/dz_i", …), each (B, T, H).
 
     Arguments as for `tf_oracle.run`. Deterministic. Raises OracleUnavailable.

@@ -11,7 +11,7 @@ from tf_oracle.tape import forward, prepare
 
 
 def train(
-    model: Sequential, inputs: Inputs, loss: str | None, named: str | Named, steps: int
+    model: Sequential, inputs: Inputs, loss: str | Named | None, named: str | Named, steps: int
 ) -> Iterator[Arrays]:
     """The weights after each of so many steps of Keras's optimizer, each on the same inputs.
 

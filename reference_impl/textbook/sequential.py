@@ -7,10 +7,10 @@ import numpy as np
 
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
-from reference_impl.losses import LOSSES
+from reference_impl.losses import LOSSES, Loss, spread
 from reference_impl.lstm import LSTM
 from reference_impl.sequential import Sequential, own
-from reference_impl.spec import Array, Arrays
+from reference_impl.spec import Array, Arrays, Named, look_up
 from reference_impl.textbook import dense, lstm
 from reference_impl.time_distributed import TimeDistributed
 
@@ -29,16 +29,19 @@ class Kept(NamedTuple):
 
     given: Mapping[str, Array]  # states, dropout factors and the mask
     values: Any  # as the layer's own backward pass takes them
+    mask: Array | None  # (B, T), of its output
 
 
-def forward(model: Sequential, inputs: Inputs, loss: str | None) -> tuple[Array, Any, list[Kept]]:
+def forward(model: Sequential, inputs: Inputs, loss: str | Named | None) -> tuple[Array, Any, list[Kept]]:
     """Output, loss and each layer's values for the backward pass."""
     given = carried(model, inputs) | inputs.dropout
     x, kept, final_state = through(model, inputs.weights, inputs.x, given, inputs.mask)
 
     y = inputs.y
-    of_logits = model.loss_of_logits(loss)
-    value = LOSSES[loss].value(y, x) if of_logits is None else of_logits.value(y, logits_of(kept[-1]))
+    used, of = loss_and_what_it_is_of(model, loss, x, kept)
+    each = used.value(y, of)  # (B,), or (B, T)
+    w = used.factors(y, each, inputs.sample_weight, kept[-1].mask)
+    value = (w * each).sum()
     for name, gradient in inputs.upstream.items():
         value = value + (gradient * final_state[name]).sum()
     return x, value, kept
@@ -75,22 +78,24 @@ def through(
             x, values = dense.forward(dense_of(layer), own(weights, name), x)
         else:  # moves, masks and factors, the same in both forms
             x, values = layer.forward({}, x, here)
-        kept.append(Kept(here, values))
+        kept.append(Kept(here, values, mask))
     return x, kept, final_state
 
 
-def backpropagate(model: Sequential, inputs: Inputs, loss: str | None) -> Pass:
+def backpropagate(model: Sequential, inputs: Inputs, loss: str | Named | None) -> Pass:
     """The whole pass: the loss, and its gradient with respect to every weight, `x` and state."""
     output, value, kept = forward(model, inputs, loss)
     y, weights = inputs.y, inputs.weights
 
-    of_logits = model.loss_of_logits(loss)
-    dy = LOSSES[loss].backward(y, output) if of_logits is None else of_logits.backward(y, logits_of(kept[-1]))
-    from_logits = of_logits is not None
+    used, of = loss_and_what_it_is_of(model, loss, output, kept)
+    d_loss = used.backward
+    w = spread(used.factors(y, used.value(y, of), inputs.sample_weight, kept[-1].mask), of)
+    dy = w * d_loss(y, of)
+    from_logits = of is not output
 
     gradients: Arrays = {}
     trace: Arrays = {}
-    for (name, layer), (given, values) in reversed(list(zip(model.named_layers(), kept, strict=True))):
+    for (name, layer), (given, values, _) in reversed(list(zip(model.named_layers(), kept, strict=True))):
         if isinstance(layer, LSTM):
             upstream = own(inputs.upstream, name)
             found, d_steps = lstm.backward(layer, own(weights, name), values, dy, given, upstream)
@@ -111,6 +116,14 @@ def backpropagate(model: Sequential, inputs: Inputs, loss: str | None) -> Pass:
 def dense_of(layer: Dense | TimeDistributed) -> Dense:
     """The Dense layer itself, also of one that is applied to every time step."""
     return layer.layer if isinstance(layer, TimeDistributed) else layer
+
+
+def loss_and_what_it_is_of(
+    model: Sequential, loss: str | Named | None, output: Array, kept: list[Kept]
+) -> tuple[Loss, Array]:
+    """The loss and the model's output; or its form for the head's logits, and those."""
+    of_logits = model.loss_of_logits(loss)
+    return (look_up(LOSSES, loss), output) if of_logits is None else (of_logits, logits_of(kept[-1]))
 
 
 def logits_of(kept: Kept) -> Array:

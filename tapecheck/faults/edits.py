@@ -202,6 +202,9 @@ def inlined(function: Callable[..., Any], arguments: list[ast.expr]) -> ast.expr
         match statement:
             case ast.Assign([ast.Name(name)], value):
                 values[name] = exchange_names(value, values)
+            case ast.Assign([ast.Tuple(targets)], ast.Tuple(parts)):
+                made = [exchange_names(part, values) for part in parts]
+                values |= {ast.unparse(target): part for target, part in zip(targets, made, strict=True)}
             case ast.Return(ast.expr() as value):
                 return exchange_names(value, values)
             case ast.Expr(ast.Constant()):

@@ -7,7 +7,7 @@ from functools import cache
 
 from reference_impl.activations import activation
 from reference_impl.losses import LOSSES
-from reference_impl.spec import Named
+from reference_impl.spec import Named, look_up
 from tapecheck.faults import program
 from tapecheck.faults.edits import (
     GATES,
@@ -55,11 +55,14 @@ NOT_EQUATIONS |= {"steps", "d_steps", "gradients", "dW_x, dW_h, db", "dy", "dx",
 NOT_EQUATIONS |= {"mask", "outputs", "d_repeated"}
 
 
-Which = str | Named | None  # an activation
+Which = str | Named | None  # an activation, or a loss
+
+# Said of a `dy` without its factor.
+WITHOUT_W = "w is what the loss makes of each sample: 1 / (B * T) where it is their mean"
 
 
 @cache
-def equations(sigma: Which, phi: Which, top: Which, loss: str | None, fused: bool) -> tuple[Fault, ...]:
+def equations(sigma: Which, phi: Which, top: Which, loss: Which, fused: bool) -> tuple[Fault, ...]:
     """The edits of the equations, for a model with these activations and this loss."""
     writer = Writer(sigma, phi, top, fused)
     found: list[Fault] = []
@@ -200,23 +203,30 @@ class Writer:
                     code={start.key: compiled_lines(f"{start.target} = {text}")},
                 )
 
-    def loss_edits(self, loss: str | None) -> Iterator[Fault]:
-        """Edits of the loss's own derivative."""
+    def loss_edits(self, loss: str | Named | None) -> Iterator[Fault]:
+        """Edits of the loss's own derivative, and of its factor `w`."""
         line = next(
             each for each in program.BACKPROPAGATE.assignments if each.target == "dy"
         )  # not the loop's
-        backward = LOSSES[loss].backward
-        body = inlined(backward, [expression("y_true"), expression("y_pred")])
-        if body is None or loss is None:
+        if loss is None:
             return
-        here = {"y_true": expression("y"), "y_pred": expression("output")}
-        for edit in edits(body, "dy", True):
+        backward = look_up(LOSSES, loss).backward
+        each = inlined(backward, [expression("y_true"), expression("y_pred")])
+        if each is None:
+            return
+        body = exchange_names(expression("w * _"), {"_": each})
+        here = {"y_true": expression("y"), "y_pred": expression("of")}
+        written = getattr(backward, "func", backward)
+        file = written.__module__.removeprefix("reference_impl.").replace(".", "/")
+        for edit in [*edits(body, "dy", True), *summed(each)]:
+            without = "w" not in names_in(edit.wrong)
             yield Fault(
                 "dy",
                 "normalisation" if edit.kind in ("factor dropped", "path counted twice") else edit.kind,
                 f"dy = {ast.unparse(body)}",
                 f"dy = {ast.unparse(edit.wrong)}",
-                f"losses.py:{backward.__code__.co_firstlineno + 1}",
+                f"{file}.py:{written.__code__.co_firstlineno + 1}",
+                note=WITHOUT_W if without else "",
                 code={line.key: compiled_assignment("dy", exchange_names(edit.wrong, here))},
             )
 
@@ -238,6 +248,13 @@ class Writer:
             note=note,
             code={places[target].key: compiled_lines(source) for target, source in lines.items()},
         )
+
+
+def summed(each: ast.expr) -> Iterator[Edit]:
+    """A derivative without `w` and without the mean over the outputs: the loss is a sum over all."""
+    match each:
+        case ast.BinOp(whole, ast.Div(), ast.Subscript()):
+            yield Edit(whole, "normalisation")
 
 
 # ---- from lines to faults and from names to source

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
-from reference_impl import losses
 from reference_impl.activations import kinks, rows, smooth
+from reference_impl.losses import LOSSES
 from reference_impl.spec import Array
 from reference_impl.textbook import Pass, dense, lstm, sequential
 from tapecheck.case import Problem
@@ -137,6 +137,15 @@ FORWARD, THROUGH = Program(sequential.forward), Program(sequential.through)
 BACKPROPAGATE = Program(sequential.backpropagate)
 
 
+# What the derivatives of the losses call, for when one of them is written out.
+OF_LOSSES = {
+    name: each
+    for loss in LOSSES.values()
+    for name, each in loss.backward.__globals__.items()
+    if name not in vars(sequential)
+}
+
+
 def inputs(problem: Problem) -> tuple[Any, ...]:
     """A problem as the textbook's arguments."""
     return problem.model, problem, problem.loss
@@ -157,7 +166,7 @@ def backpropagate(problem: Problem, code: Code, kept: Kept | None = None) -> Pas
     """
     kept = forward(problem, code) if kept is None else kept
     names = {
-        **vars(losses),
+        **OF_LOSSES,
         "lstm": SimpleNamespace(backward=LSTM_BACKWARD.bind(code)),
         "dense": SimpleNamespace(backward=DENSE_BACKWARD.bind(code)),
         "forward": lambda *_: kept,

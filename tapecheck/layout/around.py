@@ -7,7 +7,7 @@ import numpy as np
 
 from reference_impl import Inputs, Sequential
 from reference_impl.losses import LOSSES
-from reference_impl.spec import Array, Arrays, BadInput
+from reference_impl.spec import Array, Arrays, BadInput, look_up
 from tapecheck.case import Problem, Result
 from tapecheck.layout.declaration import Layout
 from tapecheck.layout.moves import misfit, only_lstm
@@ -41,15 +41,17 @@ def run_head(problem: Problem, layout: Layout, h: Array) -> Head:
 
     steps = (slice(None), -1) if all_steps and not lstm.return_sequences else ...  # that the loss sees
     dh = np.zeros_like(ours)
-    rest = problem.model.layers[1:]
+    rest, mask = problem.model.layers[1:], lstm.output_mask(problem.x, problem.mask)
     if rest:
         weights = {name: array for name, array in problem.weights.items() if not name.startswith("lstm/")}
-        output, loss, gradients = Sequential(rest).run(Inputs(ours[steps], problem.y, weights), problem.loss)
+        inputs = Inputs(ours[steps], problem.y, weights, mask=mask, sample_weight=problem.sample_weight)
+        output, loss, gradients = Sequential(rest).run(inputs, problem.loss)
         dh[steps] = gradients.pop("x")
     else:  # the LSTM's output is the model's
         output, gradients = ours[steps], {}
-        loss = float(LOSSES[problem.loss].value(problem.y, output))
-        dh[steps] = LOSSES[problem.loss].backward(problem.y, output)
+        found = look_up(LOSSES, problem.loss)
+        value, dh[steps] = found.value_and_gradient(problem.y, output, problem.sample_weight, mask)
+        loss = float(value)
     return Head(layout.theirs(dh), gradients, output, loss)
 
 

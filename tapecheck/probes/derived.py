@@ -5,36 +5,48 @@ from dataclasses import replace
 
 import numpy as np
 
-from reference_impl import LSTM
-from reference_impl.losses import LOSSES
+from reference_impl import LSTM, Named
+from reference_impl.losses import LOSSES, target_problems
 from reference_impl.lstm import F
-from reference_impl.spec import Array, Shape
+from reference_impl.spec import Array, BadInput, Shape, look_up
 from tapecheck.case import Problem
 
 # A bias that closes a sigmoid gate: sigmoid(-60) is 1e-26.
 CLOSED = -60.0
 
 
-def cut(problem: Problem, batch: int | None = None, timesteps: int | None = None) -> Problem:
-    """The first rows of the batch, the first time steps; a kernel behind a Flatten is cut with them."""
+def cut(problem: Problem | None, batch: int | None = None, timesteps: int | None = None) -> Problem | None:
+    """The first rows of the batch, the first time steps; a kernel behind a Flatten is cut with them. None
+    where the loss cannot take what is left, as with labels that need more steps.
+    """
+    if problem is None:
+        return None
     case = problem.case
-    case = replace(case, batch=batch or case.batch, timesteps=timesteps or case.timesteps)
+    try:
+        case = replace(case, batch=batch or case.batch, timesteps=timesteps or case.timesteps)
+    except BadInput:
+        return None
     model, given = case.model, case.input_shape
 
     def crop(array: Array, shape: Shape) -> Array:
         return array[tuple(map(slice, shape))].copy()
 
+    y = crop(problem.y, look_up(LOSSES, case.loss).targets.shape(case.output_shape))
+    if target_problems(case.loss, y, case.output_shape):
+        return None
+    weight = problem.sample_weight
     states = model.state_shapes(given)
     dropout, upstream = model.dropout_shapes(given), model.upstream_shapes(given)
     return replace(
         problem,
         case=case,
         x=crop(problem.x, given),
-        y=crop(problem.y, model.output_shape(given)),
+        y=y,
         weights={
             name: crop(problem.weights[name], shape) for name, shape in model.weight_shapes(given).items()
         },
         initial_state={name: crop(array, states[name]) for name, array in problem.initial_state.items()},
+        sample_weight=None if weight is None else crop(weight, case.output_shape[: weight.ndim]),
         mask=None if problem.mask is None else crop(problem.mask, given[:2]),
         dropout={name: crop(array, dropout[name]) for name, array in problem.dropout.items()},
         upstream={name: crop(array, upstream[name]) for name, array in problem.upstream.items()},
@@ -89,7 +101,8 @@ def steered(problem: Problem, factor: float | Array) -> Problem | None:
 
     The gradient of the mean squared error is linear in y_pred - y, and a free upstream gradient is y.
     """
-    if problem.loss not in (None, "mean_squared_error"):
+    name = problem.loss.name if isinstance(problem.loss, Named) else problem.loss
+    if name not in (None, "mean_squared_error"):
         return None
     y_pred = 0 if problem.loss is None else np.asarray(problem.reference.output)
     return replace(problem, y=(y_pred + factor * (problem.y - y_pred)).astype(problem.dtype))
@@ -97,8 +110,11 @@ def steered(problem: Problem, factor: float | Array) -> Problem | None:
 
 def with_free_upstream(problem: Problem) -> Problem:
     """The same gradients asked for with loss=None: `y` is the dy of the loss."""
-    dy = LOSSES[problem.loss].backward(problem.y, np.asarray(problem.reference.output))
-    return replace(problem, case=replace(problem.case, loss=None), y=dy.astype(problem.dtype))
+    found, mask = look_up(LOSSES, problem.loss), problem.model.forward(problem).mask
+    output = np.asarray(problem.reference.output)
+    _, dy = found.value_and_gradient(problem.y, output, problem.sample_weight, mask)
+    case = replace(problem.case, loss=None, sample_weight=None, class_weight=None)
+    return replace(problem, case=case, y=dy.astype(problem.dtype), sample_weight=None)
 
 
 def in_float32(problem: Problem) -> Problem:

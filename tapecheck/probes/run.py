@@ -74,7 +74,10 @@ def affordable(subject: Subject) -> Subject:
     problem = subject.problem
     if multiply_adds(problem.model, problem.x.shape) <= BALL_LIMIT or len(problem.x) <= 2:
         return subject
-    fewer = replace(subject, problem=derived.cut(problem, batch=2))
+    two_rows = derived.cut(problem, batch=2)
+    if two_rows is None:
+        return subject
+    fewer = replace(subject, problem=two_rows)
     try:
         fewer.base  # noqa: B018  # reading it asks the implementation, which may refuse two rows
     except NotApplicable:

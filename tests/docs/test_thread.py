@@ -19,7 +19,7 @@ import pytest
 
 import tf_oracle
 from reference_impl import LSTM, Dense, Flatten, Sequential
-from reference_impl.losses import mean_squared_error
+from reference_impl.losses.regression import mean_squared_error
 from reference_impl.sequential import own
 from reference_impl.spec import Array, Arrays
 from reference_impl.textbook import lstm as textbook
@@ -173,7 +173,7 @@ def test_tensorflow_raises_nothing(figures: Figures) -> None:
         if case is FLATTEN:  # one prediction a sample against three targets each
             assert output.shape == (B, K)
             repeated = np.repeat(output[:, np.newaxis], T, axis=1)
-            assert f"{mean_squared_error(y, repeated):.6f}" == f"{float(loss):.6f}"
+            assert f"{mean_squared_error(y, repeated).mean():.6f}" == f"{float(loss):.6f}"
     assert figures("3. Would TensorFlow have raised a dimension mismatch without it? No") == text(
         f"{'':26}{'target':>12}{'output':>12}{'loss':>12}", *lines
     )
@@ -345,7 +345,7 @@ def test_update(figures: Figures) -> None:
     twin.layers[0].trainable = False
     twin.compile(optimizer=keras.optimizers.SGD(alpha), loss=keras.losses.MeanSquaredError(dtype="float64"))
     twin.train_on_batch(problem.x, problem.y)
-    after = mean_squared_error(problem.y, twin(problem.x).numpy())
+    after = mean_squared_error(problem.y, twin(problem.x).numpy()).mean()
 
     before = problem.reference.loss
     assert loss_after(-1) < before < loss_after(+1)
