@@ -7,6 +7,7 @@ import numpy as np
 
 from reference_impl.activations import activation, activation_problems
 from reference_impl.initializers import initializer_problems
+from reference_impl.penalties import argument_problems
 from reference_impl.spec import (
     NOTHING,
     Array,
@@ -43,13 +44,13 @@ class Dense(Layer):
     use_bias: bool = True
     kernel_initializer: str | Named = "glorot_uniform"
     bias_initializer: str | Named = "zeros"
+    kernel_regularizer: str | Named | None = None
+    bias_regularizer: str | Named | None = None
+    activity_regularizer: str | Named | None = None
+    kernel_constraint: str | Named | None = None
+    bias_constraint: str | Named | None = None
 
     NOT_YET: ClassVar[Mapping[str, object]] = {
-        "kernel_regularizer": None,
-        "bias_regularizer": None,
-        "activity_regularizer": None,
-        "kernel_constraint": None,
-        "bias_constraint": None,
         "lora_rank": None,
         "lora_alpha": None,
         "quantization_config": None,
@@ -65,6 +66,7 @@ class Dense(Layer):
             *boolean("use_bias", self.use_bias),
             *initializer_problems("kernel_initializer", self.kernel_initializer),
             *initializer_problems("bias_initializer", self.bias_initializer),
+            *argument_problems(self),
         ]
 
     def output_shape(self, input_shape: Shape) -> Shape:

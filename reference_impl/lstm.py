@@ -14,6 +14,7 @@ from reference_impl.activations import activation_problems
 from reference_impl.by_gate import block_diagonal, diagonal, gathered, spread
 from reference_impl.initializers import initializer_problems
 from reference_impl.inplace import in_place
+from reference_impl.penalties import argument_problems
 from reference_impl.spec import (
     NOTHING,
     Array,
@@ -92,6 +93,13 @@ class LSTM(Layer):
     recurrent_initializer: str | Named = "orthogonal"
     bias_initializer: str | Named = "zeros"
     unit_forget_bias: bool = True
+    kernel_regularizer: str | Named | None = None
+    recurrent_regularizer: str | Named | None = None
+    bias_regularizer: str | Named | None = None
+    activity_regularizer: str | Named | None = None
+    kernel_constraint: str | Named | None = None
+    recurrent_constraint: str | Named | None = None
+    bias_constraint: str | Named | None = None
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     seed: int | None = None
@@ -105,13 +113,6 @@ class LSTM(Layer):
     zero_output_for_mask: bool = False
 
     NOT_YET: ClassVar[Mapping[str, object]] = {
-        "kernel_regularizer": None,
-        "recurrent_regularizer": None,
-        "bias_regularizer": None,
-        "activity_regularizer": None,
-        "kernel_constraint": None,
-        "recurrent_constraint": None,
-        "bias_constraint": None,
         "name": None,
         "dtype": None,
         "trainable": True,
@@ -128,6 +129,7 @@ class LSTM(Layer):
         said += fraction("dropout", self.dropout) + fraction("recurrent_dropout", self.recurrent_dropout)
         if self.use_cudnn not in ("auto", True, False):
             said += one_of("use_cudnn", self.use_cudnn, ["auto", "True", "False"])
+        said += argument_problems(self)
         if self.implementation not in (1, 2):
             said.append(f"`implementation` = {self.implementation!r}, but should be 1 or 2")
         return said

@@ -8,10 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from reference_impl import penalties
 from reference_impl.activation import Activation
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
@@ -24,9 +26,11 @@ from reference_impl.losses import (
     target_problems,
     weight_shapes,
 )
+from reference_impl.penalties import Outputs
 from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, look_up
 
 DTYPES = ("float32", "float64")
+NO_OUTPUTS: Mapping[str, Outputs] = MappingProxyType({})
 
 
 class Forward(NamedTuple):
@@ -36,6 +40,7 @@ class Forward(NamedTuple):
     caches: list[Any]  # each layer's, for the backward pass
     final_state: Arrays  # by tensor name: "lstm/final_h", …, (B, H) each
     mask: Array | None  # (B, T), of the output
+    activities: Mapping[str, Outputs]  # by layer: the outputs that an activity regularizer acts on
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,7 +138,8 @@ class Sequential:
         if said or input_shape is None:
             return said
         for position, (name, layer) in enumerate(self.named_layers()):
-            said = [f"layer {position} ({name}): {problem}" for problem in layer.shape_problems(input_shape)]
+            found = layer.shape_problems(input_shape) or penalties.shape_problems(layer, input_shape)
+            said = [f"layer {position} ({name}): {problem}" for problem in found]
             if said:  # nothing can be said of the layers after it
                 return said
             input_shape = layer.output_shape(input_shape)
@@ -264,7 +270,7 @@ class Sequential:
         if said := target_problems(loss, y, self.output_shape(inputs.x.shape)):
             raise BadInput("these targets", said)
 
-        output, caches, final_state, mask = self.forward(inputs)
+        output, caches, final_state, mask, activities = self.forward(inputs)
         if said := output_problems(loss, output, mask):
             raise BadInput("this loss", said)
         of_logits = self.loss_of_logits(loss)
@@ -272,8 +278,16 @@ class Sequential:
         value, dy = used.value_and_gradient(y, given, inputs.sample_weight, mask)
         for name, gradient in inputs.upstream.items():
             value += (gradient * final_state[name]).sum()
+        value += penalties.penalty(
+            (layer, own(inputs.weights, name), activities[name]) for name, layer in self.named_layers()
+        )
         gradients = self.backward(
-            inputs.weights, caches, dy, from_logits=of_logits is not None, upstream=inputs.upstream
+            inputs.weights,
+            caches,
+            dy,
+            from_logits=of_logits is not None,
+            upstream=inputs.upstream,
+            activities=activities,
         )
         return output, float(value), gradients
 
@@ -310,6 +324,7 @@ class Sequential:
     def _forward(self, weights: Arrays, x: Array, given: Arrays, mask: Array | None) -> Forward:
         caches = []
         final_state: Arrays = {}
+        activities: dict[str, Outputs] = {}
         for name, layer in self.named_layers():
             here = {tensor: np.zeros(shape, x.dtype) for tensor, shape in layer.state_shapes(x.shape).items()}
             here |= own(given, name)
@@ -317,9 +332,11 @@ class Sequential:
                 here["mask"] = mask
             mask = layer.output_mask(x, mask)
             x, cache = layer.forward(own(weights, name), x, here)
-            final_state |= {f"{name}/{tensor}": h for tensor, h in layer.final_state(cache).items()}
+            final = layer.final_state(cache)
+            final_state |= {f"{name}/{tensor}": h for tensor, h in final.items()}
+            activities[name] = penalties.outputs_of(layer, x, final)
             caches.append(cache)
-        return Forward(x, caches, final_state, mask)
+        return Forward(x, caches, final_state, mask, activities)
 
     def backward(
         self,
@@ -329,17 +346,26 @@ class Sequential:
         *,
         from_logits: bool = False,
         upstream: Mapping[str, Array] = NOTHING,
+        activities: Mapping[str, Outputs] = NO_OUTPUTS,
     ) -> Arrays:
-        """Every gradient from that of the output, or of the head's logits with `from_logits`, and from
-        those of the final states in `upstream`.
+        """Every gradient from that of the output, or of the head's logits with `from_logits`, from those of
+        the final states in `upstream`, and from the penalties on weights and on the outputs in `activities`.
         """
         gradients: Arrays = {}
         for (name, layer), cache in reversed(list(zip(self.named_layers(), caches, strict=True))):
+            here, above = own(weights, name), own(upstream, name)
+            logits = cache.logits if from_logits else None
+            d_penalty = penalties.d_outputs(layer, activities.get(name, {}), logits)
+            if d_penalty:
+                dy = dy + d_penalty.pop("y")
+                above |= {tensor: above.get(tensor, 0) + d for tensor, d in d_penalty.items()}
             if from_logits and isinstance(layer, Dense | Activation):
-                found = layer.backward_from_logits(own(weights, name), cache, dy)
+                found = layer.backward_from_logits(here, cache, dy)
                 from_logits = False  # only the head, which comes first here
             else:
-                found = layer.backward(own(weights, name), cache, dy, own(upstream, name))
+                found = layer.backward(here, cache, dy, above)
+            for tensor, d in penalties.d_weights(layer, here).items():
+                found[tensor] = found[tensor] + d
             dy = found.pop("x")
             gradients |= {f"{name}/{tensor}": array for tensor, array in found.items()}
         return {"x": dy} | gradients

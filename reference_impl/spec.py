@@ -184,6 +184,8 @@ class Layer:
     def of_weights(self, kind: str) -> dict[str, str | Named]:
         """The layer's regularizers ("regularizer") or constraints ("constraint"), by its tensor names."""
         given = {tensor: getattr(self, f"{word}_{kind}", None) for word, tensor in WEIGHTS.items()}
+        if not getattr(self, "use_bias", True):
+            del given["bias"]
         return {tensor: value for tensor, value in given.items() if value is not None}
 
     def problems(self) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from reference_impl.dense import Dense
-from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, spec
+from reference_impl.spec import NOTHING, Array, Arrays, Layer, Named, Shape, spec
 
 
 @spec
@@ -40,6 +40,9 @@ class TimeDistributed(Layer):
 
     def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         return self.layer.weight_shapes(input_shape)
+
+    def of_weights(self, kind: str) -> dict[str, str | Named]:
+        return self.layer.of_weights(kind)
 
     @property
     def drawn_by_keras(self) -> frozenset[str]:

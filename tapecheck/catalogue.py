@@ -24,6 +24,15 @@ from tapecheck.case import Case
 MSE, MAE = "mean_squared_error", "mean_absolute_error"
 BCE, CCE = "binary_crossentropy", "categorical_crossentropy"
 
+L1_L2 = Named("l1_l2", l1=0.1, l2=0.2)
+ORTHOGONAL = Named("orthogonal_regularizer", factor=0.3, mode="columns")
+REGULARIZED: dict[str, Any] = {
+    "kernel_regularizer": Named("l2", l2=0.1),
+    "recurrent_regularizer": ORTHOGONAL,
+    "bias_regularizer": Named("l1", l1=0.2),
+    "activity_regularizer": L1_L2,
+}
+
 # fmt: off
 CATALOGUE = (
     # The thread's models: one Dense kernel for all steps; the last step only; and what Flatten makes of it.
@@ -80,6 +89,11 @@ CATALOGUE = (
     Case("sigmoid-inside", Sequential([LSTM(5, activation="sigmoid", recurrent_activation="tanh"), Dense(2)]), 3, 7, 4),
     Case("softmax-inside", Sequential([LSTM(5, activation="softmax", recurrent_activation="softmax"), Dense(2)]), 3, 7, 4),
     Case("linear-inside", Sequential([LSTM(5, activation=None, return_sequences=True), Dense(2)]), 3, 7, 4),
+
+    # Regularizers: of weights and of outputs, on all steps, on the last, on the states, and behind a softmax.
+    Case("regularized", Sequential([LSTM(4, return_sequences=True, **REGULARIZED), Dense(2, kernel_regularizer=L1_L2, activity_regularizer="l1")]), 3, 7, 5),
+    Case("regularized-float32", Sequential([LSTM(4, **REGULARIZED), Dense(3, activation="softmax", activity_regularizer=ORTHOGONAL)]), 3, 7, 5, CCE, "float32"),
+    Case("regularized-states", Sequential([LSTM(4, return_state=True, **REGULARIZED)]), 3, 7, 5),
 
     # Stacks, and what else a Sequential of these layers can be.
     Case("stacked", Sequential([LSTM(6, return_sequences=True), LSTM(5, return_sequences=True), Dense(2)]), 3, 7, 4),

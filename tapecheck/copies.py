@@ -41,6 +41,11 @@ class Copies(NDArrayOperatorsMixin):
         return self.stack.dtype
 
     @property
+    def T(self) -> "Copies":  # noqa: N802  # NumPy's name
+        """Of a matrix."""
+        return Copies(self.stack.swapaxes(1, 2))
+
+    @property
     def real(self) -> "Copies":
         return Copies(self.stack.real)
 

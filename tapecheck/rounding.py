@@ -7,6 +7,8 @@ implementation can tell from the ones that it was given.
 """
 
 import zlib
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -23,17 +25,25 @@ def farthest(problem: Problem, book: Arrays, exact: Arrays) -> Arrays:
     """By tensor name the textbook's values in the problem's dtype that are farthest from `exact`: of `book`,
     those on the inputs themselves, and of the runs on moved inputs.
     """
-    found = dict(book)
+    for neighbour in neighbours(problem):
+        book = farther(book, named(run_textbook(neighbour, np.asarray))[0], exact, problem.dtype)
+    return book
+
+
+def neighbours(problem: Problem) -> Iterator[Problem]:
+    """The problem on inputs that are one rounding away, MOVED times."""
     rng = np.random.default_rng(zlib.crc32(problem.case.name.encode()))
     for _ in range(MOVED):
-        moved = problem.with_tensors({name: one_away(array, rng) for name, array in problem.tensors.items()})
-        for name, array in named(run_textbook(moved, np.asarray))[0].items():
-            off, most = (
-                float(errors(name, a, exact[name], problem.dtype).max()) for a in (array, found[name])
-            )
-            if off > most:
-                found[name] = array
-    return found
+        yield problem.with_tensors({name: one_away(array, rng) for name, array in problem.tensors.items()})
+
+
+def farther(found: Arrays, other: Arrays, exact: Arrays, dtype: np.dtype) -> Arrays:
+    """By tensor name, that of two values which is farther from `exact`."""
+
+    def off(name: str, array: Array) -> float:
+        return float(errors(name, array, exact[name], dtype).max())
+
+    return {name: max(array, other[name], key=partial(off, name)) for name, array in found.items()}
 
 
 def one_away(array: Array, rng: np.random.Generator) -> Array:

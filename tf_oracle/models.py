@@ -9,6 +9,7 @@ from reference_impl import LSTM, Dropout, Named, Sequential
 from reference_impl.initializers import INITIALIZERS
 from reference_impl.spec import Array, Arrays, Layer, Shape
 from tf_oracle.activations import activation
+from tf_oracle.named import constraint, regularizer
 from tf_oracle.start import load
 
 
@@ -42,6 +43,10 @@ def argument_of(argument: str, value: Any, name: str, dtype: str) -> Any:
         return twin_of(value, f"{name}_inner", dtype)
     if argument in ("activation", "recurrent_activation"):
         return activation(value, dtype)
+    if argument.endswith("_regularizer") and value is not None:
+        return regularizer(value, dtype)
+    if argument.endswith("_constraint") and value is not None:
+        return constraint(value)
     if argument.endswith("_initializer"):
         return initializer_of(value, f"{name}/{argument}")
     return value

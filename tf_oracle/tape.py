@@ -129,6 +129,8 @@ def forward(
         value = tf.reduce_sum(values)
     for name, gradient in inputs.upstream.items():
         value += tf.reduce_sum(tf.constant(gradient) * final_state[name])
+    for penalty in [each for layer in twin.layers for each in layer.losses]:
+        value += penalty
     return output, value
 
 

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reference_impl import penalties
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
 from reference_impl.losses import LOSSES, Loss, spread
 from reference_impl.lstm import LSTM
+from reference_impl.penalties import Outputs
 from reference_impl.sequential import Sequential, own
 from reference_impl.spec import Array, Arrays, Named, look_up
 from reference_impl.textbook import dense, lstm
@@ -30,6 +32,7 @@ class Kept(NamedTuple):
     given: Mapping[str, Array]  # states, dropout factors and the mask
     values: Any  # as the layer's own backward pass takes them
     mask: Array | None  # (B, T), of its output
+    outputs: Outputs  # those that an activity regularizer acts on
 
 
 def forward(model: Sequential, inputs: Inputs, loss: str | Named | None) -> tuple[Array, Any, list[Kept]]:
@@ -44,6 +47,11 @@ def forward(model: Sequential, inputs: Inputs, loss: str | Named | None) -> tupl
     value = (w * each).sum()
     for name, gradient in inputs.upstream.items():
         value = value + (gradient * final_state[name]).sum()
+    layers = list(model.named_layers())
+    value = value + penalties.penalty(
+        (layer, own(inputs.weights, name), here.outputs)
+        for (name, layer), here in zip(layers, kept, strict=True)
+    )
     return x, value, kept
 
 
@@ -71,6 +79,7 @@ def through(
         if mask is not None:
             here["mask"] = mask
         mask = layer.output_mask(x, mask)
+        final: Arrays = {}
         if isinstance(layer, LSTM):
             x, values, final = lstm.forward(layer, own(weights, name), x, here)
             final_state |= {f"{name}/{tensor}": state for tensor, state in final.items()}
@@ -78,7 +87,7 @@ def through(
             x, values = dense.forward(dense_of(layer), own(weights, name), x)
         else:  # moves, masks and factors, the same in both forms
             x, values = layer.forward({}, x, here)
-        kept.append(Kept(here, values, mask))
+        kept.append(Kept(here, values, mask, penalties.outputs_of(layer, x, final)))
     return x, kept, final_state
 
 
@@ -95,9 +104,16 @@ def backpropagate(model: Sequential, inputs: Inputs, loss: str | Named | None) -
 
     gradients: Arrays = {}
     trace: Arrays = {}
-    for (name, layer), (given, values, _) in reversed(list(zip(model.named_layers(), kept, strict=True))):
+    for (name, layer), here in reversed(list(zip(model.named_layers(), kept, strict=True))):
+        given, values, _, outputs = here
+        upstream = own(inputs.upstream, name)
+        d_penalty = penalties.d_outputs(layer, outputs, logits_of(here) if from_logits else None)
+        for tensor, d in d_penalty.items():
+            if tensor == "y":
+                dy = dy + d
+            else:
+                upstream[tensor] = upstream.get(tensor, 0) + d
         if isinstance(layer, LSTM):
-            upstream = own(inputs.upstream, name)
             found, d_steps = lstm.backward(layer, own(weights, name), values, dy, given, upstream)
             trace |= traced(name, values, ("i", "f", "g", "o", "c", "h"))
             trace |= traced(name, d_steps, ("dz_i", "dz_f", "dz_g", "dz_o", "dc", "dh"))
@@ -108,6 +124,8 @@ def backpropagate(model: Sequential, inputs: Inputs, loss: str | Named | None) -
         else:
             found = layer.backward({}, values, dy)
         from_logits = False  # only the head, which comes first here
+        for tensor, d in penalties.d_weights(layer, own(weights, name)).items():
+            found[tensor] = found[tensor] + d
         dy = found.pop("x")
         gradients |= {f"{name}/{tensor}": array for tensor, array in found.items()}
     return Pass(output, value, {"x": dy} | gradients, trace)

@@ -5,6 +5,7 @@ from tapecheck.case import Problem
 from tapecheck.faults.conventions import conventions
 from tapecheck.faults.equations import equations
 from tapecheck.faults.fault import Fault
+from tapecheck.faults.penalties import penalties
 
 
 def faults(problem: Problem) -> tuple[Fault, ...]:
@@ -16,4 +17,5 @@ def faults(problem: Problem) -> tuple[Fault, ...]:
     phi = min((layer.activation for layer in lstms), key=str, default="tanh")
     top = head.activation if isinstance(head, Dense) else None
     fused = problem.model.loss_of_logits(problem.loss) is not None
-    return equations(sigma, phi, top, problem.loss, fused) + conventions()
+    found = equations(sigma, phi, top, problem.loss, fused) + conventions()
+    return found + tuple(penalties(problem.model))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl import Sequential
 from reference_impl.arguments import bound
 from reference_impl.optimizers import OPTIMIZERS, SHARED, Moved, Step
 from reference_impl.spec import Array, Arrays, Named
@@ -22,6 +21,7 @@ from tapecheck.compare import eps_of_scale
 from tapecheck.faults import BROKEN
 from tapecheck.faults.conventions import factors
 from tapecheck.faults.edits import edits, expression
+from tapecheck.faults.penalties import unregularized
 from tapecheck.faults.program import Program, compiled_assignment
 from tapecheck.training.runs import bound_to, gradient_of
 
@@ -86,16 +86,6 @@ def first_known(problem: Problem, first: Arrays) -> Callable[[Arrays], Arrays]:
     """The shipped gradients, of which those at the start are known."""
     gradient = gradient_of(problem)
     return lambda weights: first if weights is problem.weights else gradient(weights)
-
-
-def unregularized(problem: Problem) -> Problem:
-    """The problem with no penalty in its loss; itself where there is none."""
-    layers = []
-    for layer in problem.model.layers:
-        given = [name for name in layer.arguments() if name.endswith("_regularizer")]
-        layers.append(replace(layer, **dict.fromkeys(given)))
-    model = Sequential(layers)
-    return problem if model == problem.model else replace(problem, case=replace(problem.case, model=model))
 
 
 # ---- every mistake

@@ -107,7 +107,8 @@ def test_the_same_layer_twice_is_two_layers():
         (LSTM(3, use_bias=1), "`use_bias` = 1, but should be True or False"),
         (LSTM(3, dropout=1.0), "`dropout` = 1.0, but should be a number from 0 up to, not including, 1"),
         (LSTM(3, go_backwards=1), "`go_backwards` = 1, but should be True or False"),
-        (Dense(3, kernel_regularizer="l2"), "`kernel_regularizer` = 'l2'"),
+        (Dense(3, kernel_regularizer=0.1), "`kernel_regularizer` = 0.1, but should be one of l1, l1_l2"),
+        (Dense(3, lora_rank=2), "`lora_rank` = 2"),
         (Flatten(data_format="channels_first"), "`data_format` = 'channels_first'"),
     ],
 )

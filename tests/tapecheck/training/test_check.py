@@ -63,6 +63,27 @@ def test_every_optimizer_is_keras_s(optimizer, dtype):
         report.assert_passed()
 
 
+CONSTRAINTS = [
+    {"kernel_constraint": "max_norm", "recurrent_constraint": "unit_norm", "bias_constraint": "non_neg"},
+    {
+        "kernel_constraint": Named("min_max_norm", min_value=0.9, max_value=1.1, rate=0.4, axis=1),
+        "recurrent_constraint": Named("max_norm", max_value=0.7, axis=[0, 1]),
+        "bias_constraint": "max_norm",
+        "recurrent_regularizer": "orthogonal_regularizer",
+        "activity_regularizer": "l1",
+    },
+]
+
+
+@pytest.mark.parametrize("dtype", CASES)
+@pytest.mark.parametrize("arguments", CONSTRAINTS)
+def test_constraints_and_regularizers_are_keras_s(arguments, dtype):
+    """Keras's own constraints, on its own variables, and its penalties in the loss, give the same weights."""
+    layers = [LSTM(3, **arguments), Dense(2, kernel_constraint="non_neg", kernel_regularizer="l2")]
+    case = Case("constrained", Sequential(layers), 3, 2, 5, dtype=dtype)
+    check_training(case, Named("sgd", learning_rate=0.5, momentum=0.9), 3).assert_passed()
+
+
 def test_report_of_a_run_that_passes():
     """It says how many steps agree, who was compared, and how near each step came to its limit."""
     lines = str(check_training(CASE, Named("sgd", momentum=0.9), 12)).splitlines()

@@ -164,6 +164,56 @@ WRONG = {
 }
 
 
+# A model with constraints and a penalty, and loops that know of them, or not.
+LAYERS = [
+    LSTM(3, kernel_constraint="unit_norm"),
+    Dense(2, kernel_constraint="non_neg", bias_regularizer="l2"),
+]
+BOUND = Case("bound", Sequential(LAYERS), 3, 2, 5)
+
+
+def bounded(name, w):
+    """The constraints by hand."""
+    if name == "lstm/kernel":
+        return w / (1e-7 + np.linalg.norm(w, axis=0, keepdims=True))
+    return np.maximum(w, 0) if name == "dense/kernel" else w
+
+
+def free(name, w):
+    """No constraint."""
+    return w
+
+
+def loop_of_bound(after=bounded, penalty=True):
+    """Gradient descent with constraints after each step or without, with the penalty or without."""
+
+    def train(problem, optimizer, steps):
+        weights = dict(problem.weights)
+        model = problem.model if penalty else Sequential([LSTM(3), Dense(2)])
+        for _ in range(steps):
+            _, gradients = model.loss_and_gradients(weights, problem.x, problem.y, loss=problem.loss)
+            weights = {name: after(name, w - 0.1 * gradients[name]) for name, w in weights.items()}
+            yield weights
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("train", "step", "called"),
+    [
+        (loop_of_bound(), None, None),
+        (loop_of_bound(after=free), 1, "no constraint"),
+        (loop_of_bound(penalty=False), 1, "gradients of the loss without penalties"),
+    ],
+)
+def test_constraints_and_penalties(train, step, called):
+    """A loop that leaves a constraint or a penalty out is detected at its first step, and named."""
+    report = check_training(BOUND, SGD, 3, train)
+    assert report.passed == (step is None)
+    assert (report.parting and report.parting.step) == step
+    assert [mistake.wrong for mistake in report.mistakes[:1]] == ([called] if called else [])
+
+
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_loops_pass(name):
     """The loops that the mistakes are planted into are right without them."""
