@@ -88,7 +88,7 @@ class Case:
         *,
         name: str | None = None,
         data: Any = None,
-        loss: Any = COMPILED,
+        loss: str | Named | None = COMPILED,
         batch: int | None = None,
         timesteps: int | None = None,
         dtype: str | None = None,
@@ -97,12 +97,12 @@ class Case:
         """A case with the architecture and the weights of a `keras.Sequential`, alive or as the path of a
         `.keras` file. Nothing that the file holds is run.
 
-        `data` is a mapping, or the path of an .npz file, with `x` (B, T, D), `y`, and where wanted `mask`
-        (B, T) and initial states by tensor name; without data, inputs and targets are drawn. `loss` is the
-        one that the model was compiled with (mean_squared_error where it was not), or another. `batch` and
-        `timesteps` are B and T where the model leaves them open; of the data, the first B samples are
-        taken. `dtype` is the model's, or another, into which weights and data are converted. `options` are
-        further fields of a case, such as `training=True` for a model with dropout.
+        `data` is a mapping, or the path of an .npz file, with `x` (B, T, D), `y`, and where wanted `mask`,
+        `sample_weight` and initial states by tensor name; without data, inputs and targets are drawn.
+        `loss` is the one that the model was compiled with (mean_squared_error where it was not), or
+        another. `batch` and `timesteps` are B and T where the model leaves them open; of the data, the
+        first B samples are taken. `dtype` is the model's, or another, into which weights and data are
+        converted. `options` are further fields of a case, such as `training=True` for a model with dropout.
 
         Raises BadInput with everything that is not supported, and `tf_oracle.OracleUnavailable`.
         """

@@ -1,7 +1,6 @@
 """Cases of Keras models, from their `.keras` files or alive, on data that is given or drawn."""
 
 import ast
-import math
 import re
 import zipfile
 import zlib
@@ -11,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl import Named
-from reference_impl.losses import LOSSES, loss_problems
+from reference_impl import Named, Sequential
+from reference_impl.losses import LOSSES
 from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, look_up, one_of, positive_int
 from tapecheck.case import COMPILED, Case, Given
@@ -31,7 +30,7 @@ def case_of(
     *,
     name: str | None = None,
     data: Any = None,
-    loss: Any = COMPILED,
+    loss: str | Named | None = COMPILED,
     batch: int | None = None,
     timesteps: int | None = None,
     dtype: str | None = None,
@@ -54,13 +53,13 @@ def case_of(
     source = str(data) if isinstance(data, str | Path) else "this data"
     arrays = loaded(data, source)
     shape = input_shape(description, arrays.get("x"), batch, timesteps, source if arrays else subject)
-    if said := description.model.problems(shape):
+    if said := description.model.problems(shape) or description.model.loss_problems(loss, shape):
         raise BadInput(subject, said)
     weights = weights_of(description.model, shape, file.groups, description.dtype, subject)
     dtype = dtype or description.dtype
     given: dict[str, Any] = {"weights": {tensor: array.astype(dtype) for tensor, array in weights.items()}}
     if arrays:
-        given |= inputs(arrays, description, shape, loss, dtype, source)
+        given |= inputs(arrays, description.model, shape, loss, dtype, source)
     case = Case(
         name or re.sub(r"[^\w.+-]+", "-", path.stem if path else model.name),
         description.model,
@@ -164,12 +163,11 @@ def unpacked(path: Path) -> Arrays:
 
 
 def inputs(
-    arrays: Arrays, description: Description, shape: Shape, loss: Any, dtype: str, subject: str
+    arrays: Arrays, model: Sequential, shape: Shape, loss: str | Named | None, dtype: str, subject: str
 ) -> dict[str, Any]:
     """The data as fields of `Inputs`, of one batch and one dtype. Raises BadInput."""
-    states = description.model.state_shapes(shape)
-    outputs = description.model.output_shape(shape)
-    known = ["x", "y", "mask", *states]
+    states = model.state_shapes(shape)
+    known = ["x", "y", "mask", "sample_weight", *states]
     said = [f"it has no use for `{name}`{did_you_mean(name, known)}" for name in arrays if name not in known]
     found: Arrays = {}
     for name, array in arrays.items():
@@ -183,9 +181,13 @@ def inputs(
             said.append(f"`{name}` holds {found[name][tuple(where)]!s} at {where}, but should be finite")
     if said:
         raise BadInput(subject, said)
-    y = found["y"]
-    targets = outputs if loss_problems(loss) else look_up(LOSSES, loss).targets.shape(outputs)
-    if y.shape in (targets[:-1], (*targets, 1)) and y.size == math.prod(targets):
-        y = y.reshape(targets)  # Keras, too, lets an axis of one entry come and go
-    initial = {name: found.get(name, np.zeros(size, dtype)) for name, size in states.items()}
-    return {"x": found["x"], "y": y, "mask": found.get("mask"), "initial_state": initial}
+    initial = {name: found.pop(name, np.zeros(size, dtype)) for name, size in states.items()}
+    targets = look_up(LOSSES, loss).targets.shape(model.output_shape(shape))
+    return {**found, "y": like(targets, found["y"]), "initial_state": initial}
+
+
+def like(shape: Shape, y: Array) -> Array:
+    """Targets with a last axis of one more, or one less, where that gives the rank: as Keras does it."""
+    if y.ndim == len(shape) - 1 and shape[-1] == 1:
+        return y[..., None]
+    return y[..., 0] if y.ndim == len(shape) + 1 and y.shape[-1] == 1 else y

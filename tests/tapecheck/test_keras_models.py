@@ -273,3 +273,26 @@ def test_masks_and_dropout_of_a_model(gradient_check):
     ):
         with pytest.raises(BadInput, match=said):
             Case.from_keras(model, data=data | {"mask": mask})
+
+
+def test_labels_and_weights_in_the_data(gradient_check):
+    """Integer labels (B,) or (B, 1), and a weight for each sample, are those of the loss."""
+    keras = load().keras
+    L = keras.layers
+    model = keras.Sequential([L.Input((4, 2)), L.LSTM(3), L.Dense(5, activation="softmax")])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum"))
+    data = {"x": np.random.default_rng(1).standard_normal((3, 4, 2)), "y": np.array([[0], [4], [2]], "uint8")}
+    case = Case.from_keras(model, name="labels", data=data | {"sample_weight": [1.0, 0.5, 2.0]})
+    assert case.loss == Named("sparse_categorical_crossentropy", reduction="sum")
+    problem = case.problem()
+    assert problem.y.tolist() == [0, 4, 2]
+    assert problem.sample_weight.tolist() == [1, 0.5, 2]
+    gradient_check(case)
+    for wrong, said in (
+        ({"y": np.array([0, 5, 2])}, "should be a whole number from 0 to 4"),
+        ({"sample_weight": np.ones(2)}, r"`sample_weight` has shape \(2,\), but should be \(3,\)"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            Case.from_keras(model, data=data | wrong)
+    with pytest.raises(BadInput, match="on a softmax head: Keras would take"):
+        Case.from_keras(model, loss="binary_crossentropy")

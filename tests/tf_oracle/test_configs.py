@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_impl import BadInput, Named
+from reference_impl.losses import LOSSES
 from tf_oracle.configs import REFUSED, TAKEN, described, loss_of, taken
 from tf_oracle.keras_file import read, weights_of
-from tf_oracle.live import taken_apart
+from tf_oracle.live import serialized_loss, taken_apart
 from tf_oracle.models import build, get_weights, set_weights
 from tf_oracle.start import load
 
@@ -279,6 +280,24 @@ def test_the_loss_that_a_model_was_compiled_with(tmp_path):
     model.compile(loss=double)
     with pytest.raises(BadInput, match="the loss that it was compiled with: it holds Python code"):
         loss_of(described(taken_apart(model).config).compiled)
+
+
+def test_every_loss_is_read_back():
+    """Each loss class of Keras becomes its name of the table, with the arguments that are no defaults."""
+    losses = load().keras.losses
+    classes = [getattr(losses, name) for name in dir(losses) if name[0].isupper() and name != "Loss"]
+    found = {loss_of(serialized_loss(made())) for made in classes}
+    assert found == set(LOSSES) - {None}
+    for made, expected in (
+        (losses.Huber(0.5), Named("huber", delta=0.5)),
+        (losses.BinaryCrossentropy(True, label_smoothing=0.25), ("from_logits", "label_smoothing")),
+        (losses.CategoricalFocalCrossentropy(alpha=[0.25, 0.75]), ("alpha",)),
+        (losses.MeanSquaredError("sum", dtype="float64"), Named("mean_squared_error", reduction="sum")),
+        (losses.Dice(axis=-1), Named("dice", axis=-1)),
+        (losses.CosineSimilarity(axis=-1), "cosine_similarity"),
+    ):
+        loss = loss_of(serialized_loss(made))
+        assert (tuple(loss.arguments) if isinstance(expected, tuple) else loss) == expected
 
 
 def test_a_model_that_was_never_built_has_no_sizes():
