@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "file", type=Path, metavar="FILE.keras", help="what model.save wrote; nothing in it is run"
     )
     model.add_argument(
-        "--data", type=Path, metavar="FILE.npz", help="x (B, T, D), y; also mask (B, T), states by name"
+        "--data", type=Path, metavar="FILE.npz", help="x, y; also mask, sample_weight, initial states by name"
     )
     model.add_argument(
         "--loss",
