@@ -59,6 +59,21 @@ STACKS = {
         ),
         L.Dense(2),
     ],
+    "penalties": lambda L: [
+        L.LSTM(
+            4,
+            return_sequences=True,
+            kernel_regularizer="l2",
+            recurrent_regularizer=load().keras.regularizers.L1L2(0.5, 0.25),
+            bias_regularizer=load().keras.regularizers.L1(0.125),
+            activity_regularizer="l1",
+            kernel_constraint="non_neg",
+            recurrent_constraint=load().keras.constraints.MinMaxNorm(0.5, 2.0, rate=0.5, axis=1),
+            bias_constraint=load().keras.constraints.MaxNorm(3),
+        ),
+        L.TimeDistributed(L.Dense(2, kernel_regularizer="orthogonal_regularizer")),
+        L.Dense(2, activity_regularizer="l2", kernel_constraint="unit_norm"),
+    ],
     "stateful": lambda L: [L.LSTM(4, stateful=True, return_state=True)],
     "between": lambda L: [
         L.Masking(mask_value=-1.0),
