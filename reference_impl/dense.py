@@ -84,10 +84,12 @@ class Dense(Layer):
         return drawn | {"kernel": glorot_uniform(rng, shapes["kernel"])}
 
     def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, DenseCache]:
-        logits = rows(x) @ weights["kernel"]  # (N, K), one product for every step of every sample
+        if batch_last(x):
+            logits = (x.swapaxes(0, 1) @ weights["kernel"]).swapaxes(0, 1)  # (B, T, K)
+        else:
+            logits = (rows(x) @ weights["kernel"]).reshape(self.output_shape(x.shape))
         if self.use_bias:
             logits += weights["bias"]
-        logits = as_input(logits, x)  # (..., K)
         y = activation(self.activation).value(logits)
         return y, DenseCache(x, logits, y)
 
@@ -100,28 +102,27 @@ class Dense(Layer):
     def backward_from_logits(self, weights: Arrays, cache: DenseCache, dlogits: Array) -> Arrays:
         """As `backward`, for a loss whose gradient is taken with respect to the logits."""
         x, W_y = cache.x, weights["kernel"]
-        dlogits = rows(dlogits, x)  # (N, K), in the order of the rows of x
-        gradients = {"x": as_input(dlogits @ W_y.T, x), "kernel": rows(x).T @ dlogits}
+        if batch_last(x):
+            dlogits = dlogits.swapaxes(0, 1)  # (T, B, K)
+            dx = (W_y @ dlogits.swapaxes(1, 2)).transpose(2, 0, 1)
+            columns = x.transpose(2, 1, 0).reshape(x.shape[-1], -1)  # (H, T*B)
+        else:
+            dx = (rows(dlogits) @ W_y.T).reshape(x.shape)
+            columns = rows(x).T
+        dlogits = rows(dlogits)  # (N, K)
+        gradients = {"x": dx, "kernel": columns @ dlogits}
         if self.use_bias:
             gradients["bias"] = dlogits.sum(axis=0)
         return gradients
 
 
-def time_major(x: Array) -> bool:
-    """Whether (B, T, H) lies in memory as (T, B, H), as what an LSTM returns does."""
-    return x.ndim == 3 and x.strides[0] < x.strides[1]
+def rows(array: Array) -> Array:
+    """(..., H) as (N, H), one product for every step of every sample."""
+    return array.reshape(-1, array.shape[-1])
 
 
-def rows(array: Array, like: Array | None = None) -> Array:
-    """(..., H) as (N, H), in the order in which `like`, or the array itself, lies in memory: nothing of the
-    size of an LSTM's output is ever copied.
+def batch_last(x: Array) -> bool:
+    """Whether (B, T, H) lies in memory as (T, H, B), as what an LSTM returns does. It is multiplied step by
+    step then, and its gradient lies as it does: nothing of the size of an LSTM's output is copied on its way.
     """
-    swap = time_major(array if like is None else like)
-    return (array.swapaxes(0, 1) if swap else array).reshape(-1, array.shape[-1])
-
-
-def as_input(rows: Array, x: Array) -> Array:
-    """Rows (N, K) in the order of `x` (..., H) as (..., K)."""
-    if time_major(x):
-        return rows.reshape(x.shape[1], x.shape[0], -1).swapaxes(0, 1)
-    return rows.reshape(*x.shape[:-1], -1)
+    return x.ndim == 3 and x.strides[0] < x.strides[2] < x.strides[1]

@@ -201,14 +201,19 @@ def test_couples_says_whether_entries_depend_on_each_other(which):
 @every_configuration
 def test_in_place_is_the_defined_one(which):
     """`value`, and `slope` with `couple`, write what the table defines, to 4 eps."""
-    defined, written = activation(which), in_place(which)
-    z, dy = np.random.default_rng(0).standard_normal((2, 3, 5))
-    y, slope = np.empty((2, 3, 5))
+    defined, written = activation(which), in_place(which, np.dtype(float))
+    z, dy = np.random.default_rng(0).standard_normal((2, 2, 5, 3))  # (2, H, B)
+    y, of_minus, slope = np.empty((3, 2, 5, 3))
     written.value(z, y)
     written.slope(z if written.reads_z else np.full_like(z, np.nan), y, slope)
     dz = written.couple(dy * slope, y) if written.couple else dy * slope
-    np.testing.assert_array_max_ulp(y, defined.value(z), 4)
-    np.testing.assert_allclose(dz, defined.backward(dy, z, y), rtol=0, atol=4 * np.finfo(float).eps)
+    by_rows = [array.swapaxes(1, 2) for array in (z, y, dz, dy)]
+    np.testing.assert_array_max_ulp(by_rows[1], defined.value(by_rows[0]), 4)
+    due = defined.backward(by_rows[3], by_rows[0], by_rows[1])
+    np.testing.assert_allclose(by_rows[2], due, rtol=0, atol=4 * np.finfo(float).eps)
+    if written.of_minus:
+        written.of_minus(-z, of_minus)
+        assert np.array_equal(of_minus, y)
 
 
 @every_configuration
