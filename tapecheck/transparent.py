@@ -66,9 +66,9 @@ def recover_dz(implementation: Implementation, problem: Problem) -> Array | None
     return by_kernel if by_x is None else by_x
 
 
-def gatewise(dz: Array) -> Arrays:
-    """dz (B, T, 4H) as trace tensors."""
-    return {f"lstm/dz_{gate}": part for gate, part in zip(GATES, np.split(dz, 4, axis=2), strict=True)}
+def gatewise(dz: Array, name: str = "lstm") -> Arrays:
+    """dz (B, T, 4H) of the LSTM `name` as trace tensors."""
+    return {f"{name}/dz_{gate}": part for gate, part in zip(GATES, np.split(dz, 4, axis=2), strict=True)}
 
 
 def agrees(clear: Problem, by_x: Array, true: Exact) -> bool:

@@ -1,7 +1,9 @@
 """Is it one step, or the recurrence? The last resort reads dz off the gradients, step by step."""
 
+from collections.abc import Mapping
+
 from reference_impl.spec import Array
-from tapecheck.localize import localize
+from tapecheck.localize import localize, lstm_names
 from tapecheck.probes import derived
 from tapecheck.probes.subject import (
     RIGHT,
@@ -15,6 +17,7 @@ from tapecheck.probes.subject import (
 )
 from tapecheck.text import listed
 from tapecheck.transparent import agrees, gatewise, read, transparent
+from tapecheck.upper import window
 
 
 def one_step(subject: Subject) -> Finding:
@@ -131,37 +134,75 @@ def symmetric_kernel(subject: Subject) -> Finding:
 # ---- is each step's dz right, and what is made of it?
 
 
-def first_dz(subject: Subject) -> Finding:
-    """Is dz of the first LSTM right, step by step and gate by gate, as its gradients show it?"""
-    answer = subject.ask(transparent(subject.problem))
-    clear = answer.problem
-    by_kernel, by_x = read(clear, answer.arrays)
+def dz_of_all(subject: Subject) -> Finding:
+    """Is dz of every LSTM right, the one nearest the loss first? What is wrong there is handed down."""
+    read: list[str] = []
+    reasons: dict[str, str] = {}
+    names = lstm_names(subject.problem)
+    for name in reversed(names):
+        try:
+            finding = dz_of(subject, name)
+        except NotApplicable as reason:
+            reasons[name] = str(reason)
+            continue
+        if finding[0] == SUSPECT:
+            return SUSPECT, finding[1] + left_out("unread above it", reasons), *finding[2:]
+        read.append(name)
+    if not read:
+        raise NotApplicable(listed([*dict.fromkeys(reasons.values())]) if names else "the model has no LSTM")
+    right, rest = f"dz of {listed(read)} is right at every step and gate", left_out("unread", reasons)
+    if subject.base.wrong:
+        return RULED_OUT, f"{right}: look outside of it{rest}"
+    return RIGHT, right + rest
+
+
+def left_out(title: str, reasons: Mapping[str, str]) -> str:
+    """Which LSTMs were not read, and why, to be put behind a sentence."""
+    said = [f"{name} ({reason})" for name, reason in reasons.items()]
+    return f"; {title}: {listed(said)}" if said else ""
+
+
+def dz_of(subject: Subject, name: str) -> Finding:
+    """Is dz of one LSTM right, step by step and gate by gate, as its gradients show it?"""
+    is_first = name == next(subject.problem.model.named_layers())[0]
+    opened = None if is_first else window(subject.problem, name)
+    if not is_first and opened is None:
+        raise NotApplicable("the layers below it do not let single steps through")
+    answer = subject.ask(opened.problem if opened else transparent(subject.problem))
+    clear, gradients = answer.problem, answer.arrays
+    by_kernel, by_x = (opened.read(gradients, answer.true), None) if opened else read(clear, gradients)
     if by_kernel is None:
-        raise NotApplicable("there is no gradient of lstm/kernel to read dz off")
-    located = localize(clear, gatewise(by_kernel), answer.true)
-    first = located.first_divergence
+        raise NotApplicable(f"there is no gradient of {name}/kernel to read dz off")
+    located = localize(clear, gatewise(by_kernel, name), answer.true)
+    first, last = located.first_divergence, clear.x.shape[1] - 1
+    wrong = {row.name for row in answer.wrong}
     x_is_right = by_x is None or agrees(clear, by_x, answer.true)
     if first and by_x is not None and x_is_right:
-        return SUSPECT, f"dz of lstm, read off dx, is right at every step, but dW_x {shares(by_kernel)}"
-    if first and first.step == clear.x.shape[1] - 1 and not by_kernel.any(axis=(0, 2)).all():
+        return SUSPECT, f"dz of {name}, read off dx, is right at every step, but dW_x {shares(by_kernel)}"
+    if first and opened and sums_are_right(answer, name):
+        return SUSPECT, f"dz of {name} is right, as its sums show, but dW_x {shares(by_kernel)}"
+    if first and first.step == last and not by_kernel.any(axis=(0, 2)).all():
         # dz of the last step comes before all recurrence: it, and not the sum, would be whole
-        return SUSPECT, f"dW_x of lstm {shares(by_kernel)}"
+        return SUSPECT, f"dW_x of {name} {shares(by_kernel)}"
     if first:
         together = [place.quantity for place in located.sources if place[:3] == first[:3]]
-        where = f"at step {first.step}, in {equation(together, last=first.step == clear.x.shape[1] - 1)}"
-        return SUSPECT, f"dz of lstm first goes wrong {where}", located
+        where = f"at step {first.step}, in {equation(together, last=first.step == last)}"
+        return SUSPECT, f"dz of {name} first goes wrong {where}", located
 
-    wrong = {row.name for row in answer.wrong}
     left = [
-        *(["dW_h = sum of h_prev.T @ dz"] if "lstm/recurrent_kernel" in wrong else []),
-        *(["db = sum of dz"] if "lstm/bias" in wrong else []),
+        *(["dW_h = sum of h_prev.T @ dz"] if f"{name}/recurrent_kernel" in wrong else []),
+        *(["db = sum of dz"] if f"{name}/bias" in wrong else []),
         *([] if x_is_right else ["dx_t = dz @ W_x.T"]),
     ]
     if left:
-        return SUSPECT, f"dz of lstm is right at every step and gate, but {listed(left)} is not"
-    if subject.base.wrong:
-        return RULED_OUT, "dz of lstm is right at every step and gate: look outside of it"
-    return RIGHT, "dz of lstm is right at every step and gate"
+        return SUSPECT, f"dz of {name} is right at every step and gate, but {listed(left)} is not"
+    return RIGHT, f"dz of {name} is right at every step and gate"
+
+
+def sums_are_right(answer: Judged, name: str) -> bool:
+    """Whether every other sum over dz that is returned is right: a wrong dz would show in them."""
+    sums = {f"{name}/bias", f"{name}/recurrent_kernel"} & answer.arrays.keys()
+    return bool(sums) and not sums & {row.name for row in answer.wrong}
 
 
 def shares(by_kernel: Array) -> str:

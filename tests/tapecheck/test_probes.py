@@ -390,13 +390,55 @@ def test_what_is_ruled_out():
     ]
 
 
-def test_the_lower_of_two_lstms():
-    """In a stack a missing transpose shows as in one layer; dz below is wrong from what comes from above."""
+def test_two_lstms():
+    """In a stack a missing transpose shows as in one layer, first in the one nearest the loss."""
     edit, _, _ = EQUATIONS["recurrent kernel not transposed"]
     found = {p.name: p for p in probe(edited(*edit), STACKED)}
     assert found["symmetric W_h"].outcome == SUSPECT
     assert found["two steps"].says.startswith(RECURRENCE)
-    assert divergence(found["dz"]) == Divergence("backward", "lstm", 3, "dh")
+    assert divergence(found["dz"]) == Divergence("backward", "lstm_1", 3, "dh")
+
+
+# The upper LSTM of STACKED has 4 units, in every problem derived from it; the lower one others.
+IN_ONE_LAYER = {
+    "upper dz_f": (("dc * c_prev", "dc * (c if layer.units == 4 else c_prev)"), ("lstm_1", 4, "dz_f")),
+    "lower dz_f": (("dc * c_prev", "dc * (c_prev if layer.units == 4 else c)"), ("lstm", 4, "dz_f")),
+    "upper dh_next": (("dz @ W_h.T", "dz @ W_h.T * (layer.units != 4)"), ("lstm_1", 3, "dh")),
+    "lower dh_next": (("dz @ W_h.T", "dz @ W_h.T * (layer.units == 4)"), ("lstm", 3, "dh")),
+    "upper dc_next": (("dc_next = dc * f", "dc_next = dc * f * (layer.units != 4)"), ("lstm_1", 3, "dc")),
+    "lower gate at one step": (
+        ("do = dh * phi_c", "do = dh * phi_c * (1 + (t == 2) * (layer.units != 4))"),
+        ("lstm", 2, "dz_o"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "where"), IN_ONE_LAYER.values(), ids=IN_ONE_LAYER)
+def test_the_wrong_layer_of_a_stack(edit, where):
+    """A mistake in one LSTM of two is found in that one, at its step and quantity, without a trace."""
+    found = {p.name: p for p in probe(edited(*edit), STACKED)}
+    assert divergence(found["dz"]) == Divergence("backward", *where)
+
+
+def test_sums_of_an_upper_layer():
+    """Where dW_x of the upper LSTM is wrong and dz is not, that is said, and which steps have a share."""
+    edit = ("dW_x = dW_x + x_t.T @ dz", "dW_x = x_t.T @ dz + (0 if layer.units == 4 else dW_x)")
+    found = {p.name: p for p in probe(edited(*edit), STACKED)}
+    assert found["dz"].says.startswith(
+        "dz of lstm_1 is right, as its sums show, but dW_x holds x_t of step 0"
+    )
+    edit = ("db = db + dz.sum(axis=0)", "db = db + dz.sum(axis=0) * (1 + (layer.units == 4))")
+    found = {p.name: p for p in probe(edited(*edit), STACKED)}
+    assert found["dz"].says == "dz of lstm_1 is right at every step and gate, but db = sum of dz is not"
+
+
+def test_a_layer_that_cannot_be_read_is_said():
+    """Where the LSTM below has no bias to open its gates, the upper one is not read, and that is said."""
+    layers = [LSTM(3, return_sequences=True, use_bias=False), LSTM(4), Dense(2)]
+    case = Case("probes-unread", Sequential(layers), 3, 5, 4)
+    found = {p.name: p for p in probe(edited(*IN_ONE_LAYER["lower dz_f"][0]), case)}
+    assert "dz of lstm first goes wrong at step 4, in dz_f" in found["dz"].says
+    assert "unread above it: lstm_1 (the layers below it do not let single steps through)" in found["dz"].says
 
 
 def test_an_upper_layer_is_not_blamed_on_the_lower_one():
