@@ -18,6 +18,7 @@ from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, look_up
 from tapecheck.masks import MASKS
 
 INITIAL_STATES = ("zeros", "random")
+INPUTS = ("normal", "one_hot")
 COMPILED = "compiled"  # as a loss: the one that a Keras model was compiled with
 
 
@@ -49,7 +50,8 @@ class Case:
     `loss` is the name of a Keras loss, `Named` with its arguments, or None for a free upstream gradient.
     `sample_weight` is "sample" for one weight a sample, or "step" for one a time step; `class_weight`, a
     weight by class, is what Keras's `fit` makes weights of the samples of. `initial_state` is "zeros", as
-    in a Keras Sequential, or "random". `mask` is None or one of MASKS: where the steps lie that do not
+    in a Keras Sequential, or "random". `inputs` are "normal", or "one_hot" for code that takes token ids,
+    `problem.x.argmax(-1)`. `mask` is None or one of MASKS: where the steps lie that do not
     count, given directly or, to a model that begins with Masking, within `x`. With `training`, dropout
     drops what Keras draws with the layers' own seeds. So many `batches` are run one after another, for
     stateful layers, and the last is checked; before those in `resets`, from 1 on, the states are reset.
@@ -65,6 +67,7 @@ class Case:
     dtype: str = "float64"
     initial_state: str = "zeros"
     seed: int = 0
+    inputs: str = "normal"
     mask: str | None = None
     training: bool = False
     batches: int = 1
@@ -122,8 +125,8 @@ class Case:
     def problems(self) -> list[str]:
         """Everything wrong with the case, a sentence each."""
         said = []
-        if not isinstance(self.name, str) or not re.fullmatch(r"[\w.+-]+", self.name):
-            said.append(f"`name` = {self.name!r}, but should be letters, digits and any of . _ + -")
+        if not isinstance(self.name, str) or not re.fullmatch(r"[\w.+-]+", self.name, re.ASCII):
+            said.append(f"`name` = {self.name!r}, but should be ASCII letters, digits and any of . _ + -")
         sizes = [
             *positive_int("batch", self.batch),
             *positive_int("timesteps", self.timesteps),
@@ -134,6 +137,7 @@ class Case:
         said += one_of("initial_state", self.initial_state, INITIAL_STATES)
         if not isinstance(self.seed, int) or self.seed < 0:
             said.append(f"`seed` = {self.seed!r}, but should be a whole number from 0 on")
+        said += one_of("inputs", self.inputs, INPUTS)
         if self.mask is not None:
             said += one_of("mask", self.mask, MASKS)
         said += boolean("training", self.training)
@@ -258,7 +262,7 @@ class Case:
         found = look_up(LOSSES, self.loss)
         problem = Problem(
             case=self,
-            x=rng.standard_normal(self.input_shape).astype(self.dtype),
+            x=self.draw_inputs(rng),
             y=found.targets.draw(rng, self.output_shape, **found.arguments).astype(self.dtype),
             weights=weights,
             initial_state=states,
@@ -279,10 +283,18 @@ class Case:
         drawn.flat[rng.permutation(drawn.size)[: drawn.size // 5]] = 0
         return drawn.astype(self.dtype)
 
+    def draw_inputs(self, rng: np.random.Generator) -> Array:
+        """One batch of inputs (B, T, D)."""
+        if self.inputs == "one_hot":
+            x = np.eye(self.input_shape[-1])[rng.integers(self.input_shape[-1], size=self.input_shape[:-1])]
+        else:
+            x = rng.standard_normal(self.input_shape)
+        return x.astype(self.dtype)
+
     def earlier(self, rng: np.random.Generator) -> Iterator[Array | None]:
         """The batches before the one that is checked; None where the states are reset."""
         for number in range(1, self.batches):
-            yield rng.standard_normal(self.input_shape).astype(self.dtype)
+            yield self.draw_inputs(rng)
             if number in self.resets:
                 yield None
 

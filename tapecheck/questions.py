@@ -31,6 +31,11 @@ def sizes_of(case: Case) -> list[int]:
     return [layer.units for layer in case.model.layers if isinstance(layer, LSTM | Dense)] + [case.features]
 
 
+def batch_of(case: Case, batch: int) -> int:
+    """The batch, and 1 where the case's is: its code may take one sequence and no batch."""
+    return batch if case.batch > 1 else 1
+
+
 def with_sizes(case: Case, batch: int, timesteps: int, small: Mapping[int, int]) -> Case:
     """The case with other B and T, and its units and features exchanged as `small` says."""
     assert case.features is not None
@@ -41,7 +46,7 @@ def with_sizes(case: Case, batch: int, timesteps: int, small: Mapping[int, int])
     return replace(
         case,
         model=Sequential(layers),
-        batch=batch,
+        batch=batch_of(case, batch),
         timesteps=timesteps,
         features=small[case.features],
         dtype="float64",
@@ -62,7 +67,10 @@ def questions(case: Case) -> Iterator[list[Case]]:
     sets: list[Callable[[], list[Case]]] = [
         lambda: [resized(case, B, T, more) for more, (B, T) in enumerate(BATCH_AND_STEPS)],
         lambda: [resized(case, B, T, 0) for B, T in BATCH_AND_STEPS],
-        lambda: [replace(case, batch=B, timesteps=T, seed=case.seed + 1) for B, T in BATCH_AND_STEPS],
+        lambda: [
+            replace(case, batch=batch_of(case, B), timesteps=T, seed=case.seed + 1)
+            for B, T in BATCH_AND_STEPS
+        ],
         lambda: [replace(case, seed=case.seed + 1 + n) for n in range(2)],
     ]
     for make in sets:

@@ -7,7 +7,7 @@ import numpy as np
 
 from reference_impl import Inputs, Sequential
 from reference_impl.losses import LOSSES
-from reference_impl.spec import Array, Arrays, BadInput, look_up
+from reference_impl.spec import Array, Arrays, BadInput, did_you_mean, look_up
 from tapecheck.case import Problem, Result
 from tapecheck.layout.declaration import Layout
 from tapecheck.layout.moves import misfit, only_lstm
@@ -94,20 +94,22 @@ def unroll(
 def gradient_from_update(
     before: Mapping[str, Array], after: Mapping[str, Array], learning_rate: float
 ) -> Arrays:
-    """The gradients by name behind one plain update, weight -= learning_rate * gradient.
+    """The gradients by name behind one plain update, weight -= learning_rate * gradient. What else `after`
+    holds, such as the other attributes of an object, is passed over.
 
     Take a learning rate such as 2.0**20. The update rounds each weight, by eps/2 of it, and the division
     turns that into eps/2 * |weight| / learning_rate: too much to pass with a usual one. From about 10 on
     the step is the larger part, and nothing is lost. The weights after it are no use, so: one update.
+    Where the learning rate cannot be changed, give the code weights in `np.longdouble`.
 
     Raises BadInput with everything that does not fit.
     """
     said = []
     if not (np.isfinite(learning_rate) and learning_rate != 0):
         said.append(f"`learning_rate` = {learning_rate!r}, but should be a finite number that is not 0")
-    for name in [*before, *(name for name in after if name not in before)]:
-        if name not in before or name not in after:
-            said.append(f"weight {name!r} is missing in `{'before' if name in after else 'after'}`")
+    for name in before:
+        if name not in after:
+            said.append(f"weight {name!r} is missing in `after`{did_you_mean(name, after)}")
         elif np.shape(before[name]) != np.shape(after[name]):
             was, now = np.shape(before[name]), np.shape(after[name])
             said.append(f"weight {name!r} has shape {now} in `after`, but should be {was}, as in `before`")

@@ -14,10 +14,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference_impl import GATES
+from reference_impl import GATES, LSTM
 from reference_impl.spec import Array, Arrays, BadInput, did_you_mean, one_of
 from tapecheck.case import Problem
-from tapecheck.layout.moves import cut, farther, input_letters, laid_end_to_end, misfit, move, our_blocks
+from tapecheck.layout.moves import (
+    cut,
+    farther,
+    input_letters,
+    laid_end_to_end,
+    misfit,
+    move,
+    only_lstm,
+    our_blocks,
+)
 
 # Whose rows a letter of `concatenated` stands for: the input's, the last output's, the constant 1's.
 ROWS = {"x": "lstm/kernel", "h": "lstm/recurrent_kernel", "1": "lstm/bias"}
@@ -65,6 +74,8 @@ class Layout:
     `dense_kernel` and `dense_bias` are names as well. What is not theirs is None: `kernel` where they
     have no LSTM, `dense_kernel` and `dense_bias` where they have no Dense (see `run_head`).
     `gradient` is what the gradient of a weight is called, such as "d{name}".
+    `lstm` and `dense` are the names of our layers that this is about, such as "lstm_1", where the model has
+    several: each then has a layout of its own. Left out, the model has one LSTM, first, and its first Dense.
     `axes` of a sequence are "BTD" any way round, or "TD" or "DT" where they take one sequence without a
     batch; D is the last axis of ours, whatever its length. States and single steps leave the T out.
 
@@ -83,6 +94,8 @@ class Layout:
     dense_bias: str | None = "dense/bias"
     gradient: str = "{name}"
     axes: str = "BTD"
+    lstm: str | None = None
+    dense: str = "dense"
 
     def __post_init__(self) -> None:
         said = self.problems()
@@ -142,15 +155,39 @@ class Layout:
 
     # ---- weights, and their gradients back
 
+    def of(self, problem: Problem, tensors: Mapping[str, Array]) -> Arrays:
+        """Those of our tensors that this is about, as "lstm/…" and "dense/…" whatever our layers are called.
+
+        Raises BadInput where the model does not fit the layout.
+        """
+        layers = dict(problem.model.named_layers())
+        if self.lstm is None:
+            only_lstm(problem)
+        elif not isinstance(layers.get(self.lstm), LSTM):
+            lstms = [name for name, layer in layers.items() if isinstance(layer, LSTM)]
+            raise BadInput("this layout", one_of("lstm", self.lstm, lstms))
+        renamed = {self.lstm or "lstm": "lstm", self.dense: "dense"}
+        return {
+            name.replace(layer, renamed[layer], 1): array
+            for name, array in tensors.items()
+            if (layer := name.partition("/")[0]) in renamed
+        }
+
+    def called(self, name: str) -> str:
+        """What "lstm/…" or "dense/…" is called in the model."""
+        layer, _, tensor = name.partition("/")
+        return f"{(self.lstm or 'lstm') if layer == 'lstm' else self.dense}/{tensor}"
+
     def table(self, problem: Problem) -> list[tuple[Piece, Array]]:
         """Their arrays, each with the places of its numbers in our weights laid end to end.
 
         Raises BadInput where the model does not fit the layout.
         """
-        blocks = our_blocks(problem)
+        weights = self.of(problem, problem.weights)
+        blocks = our_blocks(weights)
         pieces = [piece for piece in self.pieces() if blocks.keys() >= set(piece.ours)]
         held = {name for piece in pieces for name in piece.ours}
-        if "lstm/kernel" in held and "lstm/bias" in problem.weights.keys() - held:
+        if "lstm/kernel" in held and "lstm/bias" in weights.keys() - held:
             raise BadInput("this layout", ["`bias` = None, but the model has one: use LSTM(use_bias=False)"])
         positions = cut(np.arange(sum(map(np.prod, blocks.values()))), blocks)
         return [(piece, piece.places(positions)) for piece in pieces]
@@ -161,7 +198,8 @@ class Layout:
         A bias that they have and the model has not is zeros. Raises BadInput where the model does not
         fit the layout.
         """
-        flat = laid_end_to_end(problem, problem.weights)
+        weights = self.of(problem, problem.weights)
+        flat = laid_end_to_end(weights, weights)
         return {piece.name: flat[places] * (not piece.copy) for piece, places in self.table(problem)}
 
     def gradients(
@@ -181,28 +219,32 @@ class Layout:
 
         Raises BadInput with everything that is missing or of another shape.
         """
-        states = {"lstm/initial_h": initial_h, "lstm/initial_c": initial_c}
+        states = {
+            self.called("lstm/initial_h"): initial_h,
+            self.called("lstm/initial_c"): initial_c,
+        }
         inputs = {name: array for name, array in {"x": x, **states}.items() if array is not None}
         said = self.misfits(problem, theirs, inputs)
         if said:
             raise BadInput("these gradients", said)
 
-        flat = np.empty_like(laid_end_to_end(problem, problem.weights))
+        weights = self.of(problem, problem.weights)
+        flat = np.empty_like(laid_end_to_end(weights, weights))
         lowest: dict[str, np.dtype] = {}
         for piece, places in self.table(problem):
             array = theirs[self.gradient_name(piece)]
             if piece.copy:
-                reference = laid_end_to_end(problem, problem.reference.gradients)
+                reference = laid_end_to_end(weights, self.of(problem, problem.reference.gradients))
                 array = farther(flat[places], array, reference[places])
             flat[places] = array
             for name in piece.ours:  # a float32 one among them must show in the whole
                 lowest[name] = min(lowest.get(name, array.dtype), array.dtype, key=lambda d: d.itemsize)
-        weights = {
-            name: block.reshape(problem.weights[name].shape).astype(lowest[name])
-            for name, block in cut(flat, our_blocks(problem)).items()
-            if name in lowest and name in problem.weights
+        found = {
+            self.called(name): block.reshape(weights[name].shape).astype(lowest[name])
+            for name, block in cut(flat, our_blocks(weights)).items()
+            if name in lowest and name in weights
         }
-        return weights | {name: self.ours(array) for name, array in inputs.items()}
+        return found | {name: self.ours(array) for name, array in inputs.items()}
 
     def gradient_name(self, piece: Piece) -> str:
         """What the gradient of an array of theirs is called."""
@@ -210,7 +252,7 @@ class Layout:
 
     def misfits(self, problem: Problem, theirs: Mapping[str, Array], inputs: Arrays) -> list[str]:
         """What is wrong with the shapes of their gradients, a sentence each."""
-        rows, said = input_letters(problem), []
+        rows, said = input_letters(self.of(problem, problem.weights)), []
         for piece, places in self.table(problem):
             name, letters = self.gradient_name(piece), piece.letters(rows)
             if name in theirs:

@@ -25,26 +25,27 @@ def only_lstm(problem: Problem) -> LSTM:
     return first
 
 
-def our_blocks(problem: Problem) -> dict[str, Shape]:
+def our_blocks(weights: Mapping[str, Array]) -> dict[str, Shape]:
     """Shape (rows, gates, columns) of each of our tensors, and of a bias that the model has not."""
-    D, H = problem.x.shape[-1], only_lstm(problem).units
+    (D, _), H = weights["lstm/kernel"].shape, len(weights["lstm/recurrent_kernel"])
     blocks: dict[str, Shape] = {
         "lstm/kernel": (D, 4, H),
         "lstm/recurrent_kernel": (H, 4, H),
         "lstm/bias": (1, 4, H),
     }
-    if "dense/kernel" in problem.weights:
-        rows, K = problem.weights["dense/kernel"].shape
+    if "dense/kernel" in weights:
+        rows, K = weights["dense/kernel"].shape
         blocks |= {"dense/kernel": (rows, 1, K), "dense/bias": (1, 1, K)}
     return blocks
 
 
-def laid_end_to_end(problem: Problem, tensors: Mapping[str, Array]) -> Array:
+def laid_end_to_end(weights: Mapping[str, Array], tensors: Mapping[str, Array]) -> Array:
     """Our tensors as one vector, in the order of our_blocks; zeros for one that is missing."""
+    dtype = weights["lstm/kernel"].dtype
     return np.concatenate(
         [
-            tensors[name].ravel() if name in tensors else np.zeros(np.prod(shape), problem.dtype)
-            for name, shape in our_blocks(problem).items()
+            tensors[name].ravel() if name in tensors else np.zeros(np.prod(shape), dtype)
+            for name, shape in our_blocks(weights).items()
         ]
     )
 
@@ -60,9 +61,10 @@ def farther(a: Array, b: Array, true: Array) -> Array:
     return np.where(np.isnan(a) | (np.abs(b - true) <= np.abs(a - true)), a, b)
 
 
-def input_letters(problem: Problem) -> dict[str, str]:
+def input_letters(weights: Mapping[str, Array]) -> dict[str, str]:
     """The rows of each of our tensors in dimension letters."""
-    flattened = our_blocks(problem).get("dense/kernel", (0,))[0] != only_lstm(problem).units
+    blocks = our_blocks(weights)
+    flattened = blocks.get("dense/kernel", (0,))[0] != blocks["lstm/recurrent_kernel"][0]
     return {
         "lstm/kernel": "D",
         "lstm/recurrent_kernel": "H",

@@ -90,6 +90,18 @@ def test_right():
     tapecheck.check(CASE, implementation=adapter).assert_passed()
 
 
+def test_a_learning_rate_that_cannot_be_changed():
+    """With weights in longdouble the update rounds 2,000 times less, and a usual learning rate will do."""
+
+    def wide(problem: Problem) -> dict[str, np.ndarray]:
+        before = {name: weight.astype(np.longdouble) for name, weight in LAYOUT.weights(problem).items()}
+        net = Net(**{name: weight.copy() for name, weight in before.items()})
+        net.train(LAYOUT.theirs(problem.x), LAYOUT.theirs(problem.y), 0.01)
+        return LAYOUT.gradients(problem, gradient_from_update(before, vars(net), 0.01))
+
+    tapecheck.check(CASE, implementation=wide).assert_passed()
+
+
 def test_off_by_one_in_the_state(monkeypatch):
     """The state after the step in place of the one before it is found, in the forget gate alone."""
     monkeypatch.setattr(Net, "state_before", lambda self, cs, t: cs[t + 1])

@@ -12,6 +12,9 @@ from tapecheck.catalogue import CATALOGUE
 
 MODEL = Sequential([LSTM(5, return_sequences=True), Dense(2)])
 
+# A layer that goes on where it was, so that a case has earlier batches.
+MODEL_OF_TOKENS = Sequential([LSTM(3, stateful=True), Dense(2)])
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -93,6 +96,16 @@ def test_dead_draws_are_drawn_again():
     single = [lively(cases[0].draw(np.random.default_rng(k))) for k in range(100)]
     assert first_draws
     assert not all(single)
+
+
+def test_one_hot_inputs():
+    """One feature of each step is 1, another in most of them; in every batch, and in the dtype."""
+    case = Case("tokens", MODEL_OF_TOKENS, 2, 40, 6, dtype="float32", inputs="one_hot", batches=2)
+    problem = case.problem()
+    for x in (problem.x, *problem.before):
+        assert x.dtype == np.float32
+        assert set(x.sum(axis=-1).ravel()) == {1}
+        assert set(x.argmax(-1).ravel()) == set(range(6))
 
 
 def test_cancelling_signs_are_drawn_again():

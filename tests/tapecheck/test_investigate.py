@@ -1,5 +1,7 @@
 """A failed check is investigated: what was found is on the report, and nothing is on a passed one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from reference_impl import LSTM, Dense, Flatten, Sequential
 from tapecheck import Case, Result, check
 from tapecheck.exact import run_textbook
 from tapecheck.faults import faults
+from tapecheck.probes import derived
 
 CASE = Case(
     "investigate",
@@ -15,9 +18,9 @@ CASE = Case(
 )
 
 
-def mistaken(quantity, wrong):
+def mistaken(quantity, wrong, of=CASE):
     """The fault that computes `wrong`, as anyone's implementation: gradients and nothing else."""
-    (fault,) = [f for f in faults(CASE.problem()) if (f.quantity, f.wrong) == (quantity, wrong)]
+    (fault,) = [f for f in faults(of.problem()) if (f.quantity, f.wrong) == (quantity, wrong)]
     return lambda problem: Result(fault(problem).gradients)
 
 
@@ -103,3 +106,31 @@ def test_pairs_are_looked_for_on_request():
     both = one + other
     report = check(CASE, lambda problem: Result(both(problem).gradients), pairs=True)
     assert {"df", "do"} <= {diagnosis.quantity for diagnosis in report.diagnoses[:3]}
+
+
+def test_code_without_a_batch():
+    """Code that takes one sequence, and the first of any batch, is asked about one sequence alone."""
+    one = Case("investigate-one", CASE.model, batch=1, timesteps=6)
+
+    def first_row(problem):
+        alone = derived.cut(problem, batch=1)
+        return mistaken("df", "df = dc * c", of=one)(alone)
+
+    report = check(one, first_row)
+    assert str(report).startswith("gradient mismatch: df = dc * c, not dc * c_prev; ")
+    assert report.first_divergence.gate == "f"
+
+
+def test_code_that_takes_token_ids():
+    """Code that reads nothing of x but which feature is 1 is diagnosed as any other, on inputs like it."""
+    tokens = Case("investigate-tokens", CASE.model, timesteps=6, features=5, inputs="one_hot")
+
+    def of_ids(problem):
+        ids = problem.x.argmax(-1)
+        x = np.eye(problem.x.shape[-1], dtype=problem.dtype)[ids]
+        return mistaken("dc_next", "dc_next = 0", of=tokens)(replace(problem, x=x))
+
+    assert check(tokens, lambda p: p.reference.gradients).passed
+    report = check(tokens, of_ids)
+    assert str(report).startswith("gradient mismatch: dc_next = 0, not dc * f; ")
+    assert report.first_divergence.quantity == "dc"

@@ -321,7 +321,6 @@ def test_update_that_does_not_fit():
         "weight 'W' is the same array before and after: copy it before the update",
         "weight 'b' has shape (3,) in `after`, but should be (2, 3), as in `before`",
         "weight 'u' is missing in `after`",
-        "weight 'v' is missing in `before`",
     ]
 
 
@@ -398,6 +397,28 @@ def test_gradients_that_do_not_fit():
     ]
 
 
+def test_a_layout_for_each_layer_of_a_stack():
+    """With `lstm` and `dense` named, each layer goes out and comes back by itself, and together they are all
+    weights; a gradient that does not fit is refused by the name that it has in the model.
+    """
+    layers = [LSTM(3, return_sequences=True), LSTM(2), Dense(4), Dense(5)]
+    problem = Case("p", Sequential(layers), initial_state="random").problem()
+    own = dict(gates="o,f,i,g", vectors="column", bias_shape="(H,1)", concatenated="xh", axes="TBD")
+    lower = Layout(**own, lstm="lstm", kernel="A{gate}", bias="a{gate}", dense_kernel="V", dense_bias="v")
+    names = dict(kernel="B{gate}", bias="b{gate}", dense_kernel="W", dense_bias="w")
+    upper = Layout(**own, **names, lstm="lstm_1", dense="dense_1")
+    theirs = lower.weights(problem) | upper.weights(problem)
+    assert theirs["Bo"].shape == (2, 3 + 2)
+    assert theirs["W"].shape == (5, 4)
+    h = problem.initial_state["lstm_1/initial_h"]
+    back = lower.gradients(problem, theirs) | upper.gradients(problem, theirs, initial_h=upper.theirs(h))
+    assert back.keys() == {*problem.weights, "lstm_1/initial_h"}
+    for name, array in back.items():
+        np.testing.assert_array_equal(array, problem.tensors[name])
+    [said] = refused(upper.gradients, problem, theirs, initial_c=np.zeros((3, 3)))
+    assert said.startswith("gradient of `lstm_1/initial_c` has shape (3, 3), but should be (3, 2)")
+
+
 def test_flattened_dense_in_letters():
     """Below Flatten, the rows of a Dense kernel are T*H."""
     problem = Case("p", Sequential([LSTM(3, return_sequences=True), Flatten(), Dense(2)])).problem()
@@ -411,6 +432,8 @@ def test_model_that_does_not_fit():
     two = Case("two", Sequential([LSTM(3, return_sequences=True), LSTM(2), Dense(2)])).problem()
     [said] = refused(Layout().weights, two)
     assert said.endswith("should be one LSTM, then Dense or Flatten layers")
+    [said] = refused(Layout(lstm="lstm_2").weights, two)
+    assert said == "`lstm` = 'lstm_2', but should be one of lstm, lstm_1; did you mean 'lstm_1'?"
     problem = Case("p", Sequential([LSTM(3), Dense(2)])).problem()
     [said] = refused(Layout(bias=None).weights, problem)
     assert said == "`bias` = None, but the model has one: use LSTM(use_bias=False)"
