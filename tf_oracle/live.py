@@ -7,8 +7,8 @@ from typing import Any
 
 from reference_impl import LAYERS
 from reference_impl.spec import BadInput
-from tf_oracle.configs import TAKEN
 from tf_oracle.keras_file import KerasFile, group_of
+from tf_oracle.serialized import TAKEN
 from tf_oracle.start import load
 
 

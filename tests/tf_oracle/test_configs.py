@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from reference_impl import BadInput, Named
 from reference_impl.losses import LOSSES
-from tf_oracle.configs import REFUSED, TAKEN, described, loss_of, taken
+from tf_oracle.configs import described, loss_of
 from tf_oracle.keras_file import read, weights_of
 from tf_oracle.live import serialized_loss, taken_apart
 from tf_oracle.models import build, get_weights, set_weights
+from tf_oracle.serialized import REFUSED, TAKEN, taken
 from tf_oracle.start import load
 
 # Keras's own model.save, with NumPy 2.
