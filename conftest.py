@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
@@ -23,6 +24,11 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 # One thread, so that every run gives the same bits. TensorFlow reads its variables when it is loaded.
 threadpool_limits(1)
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+# Derandomized in every run; `--hypothesis-profile intense` draws more, and anew.
+settings.register_profile("ci", derandomize=True)
+settings.register_profile("intense", max_examples=10_000)
+settings.load_profile("ci")
 
 pytest_plugins = ["pytester"]  # tests/tapecheck/test_plugin.py runs pytest inside pytest
 

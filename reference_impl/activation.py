@@ -1,7 +1,7 @@
 """Activation: an activation as a layer of its own."""
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from reference_impl.activations import activation, activation_problems
 from reference_impl.spec import NOTHING, Array, Arrays, Layer, Named, Shape, spec
@@ -19,8 +19,6 @@ class Activation(Layer):
     """`keras.layers.Activation` by hand: y = activation(x), on any shape."""
 
     activation: str | Named | None
-
-    NOT_YET: ClassVar[Mapping[str, object]] = {"name": None, "dtype": None, "trainable": True}
 
     def value_problems(self) -> list[str]:
         return activation_problems("activation", self.activation)

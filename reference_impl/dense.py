@@ -9,11 +9,13 @@ from reference_impl.activations import activation, activation_problems
 from reference_impl.initializers import initializer_problems
 from reference_impl.penalties import argument_problems
 from reference_impl.spec import (
+    EVERYWHERE,
     NOTHING,
     Array,
     Arrays,
     Layer,
     Named,
+    Refused,
     Shape,
     boolean,
     glorot_uniform,
@@ -50,13 +52,11 @@ class Dense(Layer):
     kernel_constraint: str | Named | None = None
     bias_constraint: str | Named | None = None
 
-    NOT_YET: ClassVar[Mapping[str, object]] = {
-        "lora_rank": None,
-        "lora_alpha": None,
-        "quantization_config": None,
-        "name": None,
-        "dtype": None,
-        "trainable": True,
+    REFUSED: ClassVar[Mapping[str, Refused]] = {
+        **EVERYWHERE,
+        "lora_rank": Refused(None, "a low-rank adapter freezes the kernel: it is another model"),
+        "lora_alpha": Refused(None, "it belongs to lora_rank"),
+        "quantization_config": Refused(None, "quantized weights have no gradient"),
     }
 
     def value_problems(self) -> list[str]:

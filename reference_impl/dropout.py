@@ -1,7 +1,6 @@
 """Dropout: in training every value times a factor that was drawn for it, 0 or 1/(1 - rate)."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, fraction, spec
 
@@ -18,8 +17,6 @@ class Dropout(Layer):
     rate: float
     noise_shape: tuple[int | None, ...] | None = None
     seed: int | None = None
-
-    NOT_YET: ClassVar[Mapping[str, object]] = {"name": None, "dtype": None, "trainable": True}
 
     def value_problems(self) -> list[str]:
         return fraction("rate", self.rate)

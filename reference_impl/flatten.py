@@ -4,14 +4,17 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, spec
+from reference_impl.spec import EVERYWHERE, NOTHING, Array, Arrays, Layer, Refused, Shape, spec
 
 
 @spec
 class Flatten(Layer):
     """`keras.layers.Flatten` by hand: all axes but the batch become one, in C order."""
 
-    NOT_YET: ClassVar[Mapping[str, object]] = {"data_format": None, "name": None, "dtype": None}
+    REFUSED: ClassVar[Mapping[str, Refused]] = {
+        **EVERYWHERE,
+        "data_format": Refused(None, "there is no axis of channels"),
+    }
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape[0], math.prod(input_shape[1:])

@@ -3,7 +3,6 @@
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -83,12 +82,6 @@ class LSTM(Layer):
     use_cudnn: bool | str = "auto"
     implementation: int = 2
     zero_output_for_mask: bool = False
-
-    NOT_YET: ClassVar[Mapping[str, object]] = {
-        "name": None,
-        "dtype": None,
-        "trainable": True,
-    }
 
     def value_problems(self) -> list[str]:
         said = positive_int("units", self.units)

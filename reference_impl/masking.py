@@ -1,7 +1,6 @@
 """Masking: a time step whose features are all one value is to be skipped by the layers after it."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -18,8 +17,6 @@ class Masking(Layer):
     """
 
     mask_value: float = 0.0
-
-    NOT_YET: ClassVar[Mapping[str, object]] = {"name": None, "dtype": None, "trainable": True}
 
     def value_problems(self) -> list[str]:
         if isinstance(self.mask_value, int | float) and not isinstance(self.mask_value, bool):

@@ -1,7 +1,6 @@
 """RepeatVector: (B, F) to (B, n, F). Each copy is a use of its own, so the gradients of all add up."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,8 +12,6 @@ class RepeatVector(Layer):
     """`keras.layers.RepeatVector` by hand: what stands between the two halves of a sequence to sequence."""
 
     n: int
-
-    NOT_YET: ClassVar[Mapping[str, object]] = {"name": None, "dtype": None, "trainable": True}
 
     def value_problems(self) -> list[str]:
         return positive_int("n", self.n)

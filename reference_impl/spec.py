@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -151,6 +151,23 @@ def spec(cls: type) -> type:
     return cls
 
 
+class Refused(NamedTuple):
+    """An argument of Keras that no layer here has: the value that means "not used", and why it is refused."""
+
+    unused: object
+    reason: str
+
+
+# What every Keras layer takes, and no layer here.
+EVERYWHERE = {
+    "name": Refused(None, "layers are named by their kind and number"),
+    "dtype": Refused(None, "a case has one dtype, Case(dtype=...)"),
+    "trainable": Refused(True, "every weight's gradient is checked"),
+    "autocast": Refused(True, "a case has one dtype"),
+    "activity_regularizer": Refused(None, "only LSTM and Dense have it here"),
+}
+
+
 @dataclass(frozen=True, repr=False)
 class Layer:
     """One layer: its Keras arguments, its shapes, its forward pass and its backward pass.
@@ -162,8 +179,8 @@ class Layer:
     "initial_h" and "initial_c").
     """
 
-    # Keras arguments that are not supported yet, with the one value that means "not used".
-    NOT_YET: ClassVar[Mapping[str, object]] = {}
+    # Keras's arguments that the layer does not have.
+    REFUSED: ClassVar[Mapping[str, Refused]] = EVERYWHERE
     # Arguments that were given and are no field, with their values; set by `spec`.
     strange: ClassVar[Mapping[str, object]] = {}
 
@@ -191,12 +208,12 @@ class Layer:
     def problems(self) -> list[str]:
         """Everything wrong with the arguments, a sentence each; [] when the layer can be used."""
         said = []
-        known = [*(field.name for field in fields(self)), *self.NOT_YET]
+        known = [*(field.name for field in fields(self)), *self.REFUSED]
         for name, value in self.strange.items():
-            if name not in self.NOT_YET:
+            if name not in self.REFUSED:
                 said.append(f"has no argument `{name}`{did_you_mean(name, known)}")
-            elif value != self.NOT_YET[name]:
-                said.append(f"`{name}` = {value!r}, but should be left out: it is not supported yet")
+            elif value != self.REFUSED[name].unused:
+                said.append(f"`{name}` = {value!r}, but should be left out: {self.REFUSED[name].reason}")
         return said + self.value_problems()
 
     def value_problems(self) -> list[str]:

@@ -1,7 +1,7 @@
 """TimeDistributed: a layer applied to every time step by itself, with the same weights."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +19,6 @@ class TimeDistributed(Layer):
     """
 
     layer: Dense
-
-    NOT_YET: ClassVar[Mapping[str, object]] = {"name": None, "dtype": None, "trainable": True}
 
     def value_problems(self) -> list[str]:
         if not isinstance(self.layer, Dense):

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,7 +41,7 @@ class Given:
         return {"weights", "x", "y"} <= self.arrays.keys()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One model configuration to check. Raises BadInput with everything that is wrong with it.
 
@@ -83,6 +83,18 @@ class Case:
         said = self.problems()
         if said:
             raise BadInput(f"case {self.name!r}", said)
+
+    def __repr__(self) -> str:
+        """The Python that makes this case, defaults left out."""
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
+        defaults = {field.name: field.default for field in fields(self)}
+        said = [repr(given.pop("name")), repr(given.pop("model"))]
+        said += [f"{name}={value!r}" for name, value in given.items() if value != defaults[name]]
+        return f"Case({', '.join(said)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How Hypothesis prints a case that fails."""
+        printer.text(repr(self))
 
     @classmethod
     def from_keras(

@@ -10,7 +10,7 @@ from reference_impl.initializers import INITIALIZERS
 from reference_impl.spec import Array, Arrays, Layer, Shape
 from tf_oracle.activations import activation
 from tf_oracle.named import constraint, regularizer
-from tf_oracle.start import load
+from tf_oracle.start import load, quiet
 
 
 def build(model: Sequential, input_shape: Shape, dtype: str) -> Any:
@@ -20,7 +20,8 @@ def build(model: Sequential, input_shape: Shape, dtype: str) -> Any:
     """
     twins = [twin_of(layer, name, dtype) for name, layer in model.named_layers()]
     layers = load().keras.layers
-    return load().keras.Sequential([layers.Input(batch_shape=input_shape, dtype=dtype), *twins])
+    with quiet():
+        return load().keras.Sequential([layers.Input(batch_shape=input_shape, dtype=dtype), *twins])
 
 
 def twin_of(layer: Layer, name: str, dtype: str) -> Any:

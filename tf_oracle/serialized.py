@@ -103,7 +103,7 @@ def layer_of(layer: Config) -> tuple[Layer | None, str | None, list[str]]:
         dtype = policy(config.get("dtype", "float32"))
     except Refused as problem:
         said.append(str(problem))
-    unused = LAYERS[kind].NOT_YET
+    unused = {name: each.unused for name, each in LAYERS[kind].REFUSED.items()}
     arguments = {}
     for argument, value in config.items():
         off = argument in MEANINGLESS or is_off(argument, value) or unused.get(argument, MISSING) == value

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -78,6 +79,16 @@ def refuse_other_backends() -> None:
 def versions() -> dict[str, str]:
     """Installed versions by package name, read without importing anything."""
     return {name: version(name) for name in ("tensorflow", "keras", "numpy")}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Keras's advice from the screen: that a mask ends at Flatten, that a softmax of one unit is 1. A
+    case says what is to be checked, not what is wise.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="keras")
+        yield
 
 
 @contextmanager

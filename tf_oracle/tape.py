@@ -1,6 +1,5 @@
 """One forward pass and one `tf.GradientTape`: the output, the loss and every gradient of Keras."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from reference_impl.sequential import own
 from reference_impl.spec import Array, Arrays, BadInput, Shape
 from tf_oracle.losses import keras_loss
 from tf_oracle.models import build, draw_dropout, get_weights, set_weights, variables
-from tf_oracle.start import load
+from tf_oracle.start import load, quiet
 
 
 class LayerSummary(NamedTuple):
@@ -138,9 +137,7 @@ def call(model: Sequential, twin: Any, tensors: dict[str, Any], *, training: boo
     """The layers one after the other: the output, and the final states that are outputs, by tensor name."""
     output = tensors["x"]
     final_state: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        # Keras says so where a mask ends, at Flatten and RepeatVector: that is what they do.
-        warnings.filterwarnings("ignore", ".*does not support masking.*")
+    with quiet():
         for (name, layer), keras_layer in zip(model.named_layers(), twin.layers, strict=True):
             arguments: dict[str, Any] = {"training": training} if isinstance(layer, LSTM | Dropout) else {}
             if isinstance(layer, LSTM) and not layer.stateful:

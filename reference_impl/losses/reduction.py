@@ -28,7 +28,7 @@ def factors(
 
     `sample_weight` and `mask`, of booleans, are (B,) or (B, T), or (B, 1) for one weight a sample.
     """
-    one = 0 * values + 1
+    one = np.asarray(0 * values + 1)  # an array in any arithmetic, also of one number for the batch
     weight = sample_weight
     if mask is not None:
         counted = np.where(mask, 1 + 0 * one, 0 * one)
@@ -36,17 +36,17 @@ def factors(
             counted = counted * mask.size / max(int(mask.sum()), 1)
         weight = counted if sample_weight is None else counted * sample_weight
     if weight is None:
-        return one if reduction in SUMS else one / values.size
+        return one if reduction in SUMS else np.asarray(one / one.size)
 
-    if values.ndim == 0 and weight.shape == (1,):  # Keras squeezes it, and reduces nothing any more
-        return one * weight[0]
+    if one.ndim == 0 and weight.shape == (1,):  # Keras squeezes it, and reduces nothing any more
+        return np.asarray(one * weight[0])
     w = one * weight
     if reduction in MEANS:
         w = w / w.size
     elif reduction == BY_WEIGHT:
         total = weight.sum()
         w = 0 * w if total == 0 else w / total
-    return np.asarray(w.sum()) if values.ndim == 0 else w
+    return np.asarray(w.sum() if one.ndim == 0 else w)
 
 
 def class_weights(y: Array, class_weight: Mapping[int, float]) -> Array:

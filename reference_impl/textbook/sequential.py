@@ -44,7 +44,7 @@ def forward(model: Sequential, inputs: Inputs, loss: str | Named | None) -> tupl
     used, of = loss_and_what_it_is_of(model, loss, x, kept)
     each = used.value(y, of)  # (B,), or (B, T)
     w = used.factors(y, each, inputs.sample_weight, kept[-1].mask)
-    value = (w * each).sum()
+    value = np.sum(w * each)
     for name, gradient in inputs.upstream.items():
         value = value + (gradient * final_state[name]).sum()
     layers = list(model.named_layers())
