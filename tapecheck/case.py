@@ -178,8 +178,12 @@ class Case:
             said.append(f"`{given[0]}` is given, but `loss` = None, a free upstream gradient, takes none")
         if len(given) > 1:
             said.append("`sample_weight` and `class_weight` are given, but Keras takes one of them")
-        if "sample_weight" in given:
-            kinds = weight_shapes(self.loss, self.output_shape) if fits else ("sample", "step")
+        kinds = list(weight_shapes(self.loss, self.output_shape)) if fits else ["sample", "step"]
+        if given and not kinds:
+            said.append(
+                f"`{given[0]}` is given, but {self.loss!r} compares the samples of a batch: it takes none"
+            )
+        elif "sample_weight" in given:
             said += one_of("sample_weight", self.sample_weight, kinds)
         if "class_weight" in given:
             said += class_weight_problems(self.class_weight)

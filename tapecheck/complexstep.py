@@ -16,7 +16,7 @@ import numpy as np
 from reference_impl import textbook
 from reference_impl.spec import Array, Arrays
 from tapecheck.case import Problem
-from tapecheck.copies import Copies
+from tapecheck.copies import Copies, NoCopies
 
 STEP = 1e-100
 # Numbers that the copies of one block keep at most, some 16 bytes each; a single copy may keep more.
@@ -49,9 +49,17 @@ def one_pass(problem: Problem, name: str, entries: Sequence[int] | Array) -> Arr
     tensor = wide.tensors[name]
     copies = np.tile(tensor.ravel().astype(np.complex128), (len(entries), 1))
     copies[np.arange(len(entries)), entries] += STEP * 1j
-    moved: Any = Copies(copies.reshape(-1, *tensor.shape))
-    _, loss, _ = textbook.forward(problem.model, wide.with_tensors({name: moved}), problem.loss)
-    return loss.stack.imag / STEP
+    moved = copies.reshape(-1, *tensor.shape)
+
+    def loss_of(value: Any) -> Any:
+        return textbook.forward(problem.model, wide.with_tensors({name: value}), problem.loss)[1]
+
+    if len(entries) > 1:
+        try:
+            return loss_of(Copies(moved)).stack.imag / STEP
+        except NoCopies:  # a loss or an activation that sorts, say: one entry at a time
+            pass
+    return np.array([np.imag(loss_of(one)) / STEP for one in moved])
 
 
 def numbers(problem: Problem) -> int:

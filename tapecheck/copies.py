@@ -16,11 +16,18 @@ from reference_impl.spec import Array, Shape
 Axis = int | tuple[int, ...] | None
 
 
+class NoCopies(AttributeError):
+    """Code asked for something that cannot be done for all copies at once."""
+
+
 class Copies(NDArrayOperatorsMixin):
     """N arrays of one shape; `stack` is (N, *shape). Operators and NumPy's functions take them as arrays."""
 
     def __init__(self, stack: Array):
         self.stack = stack
+
+    def __getattr__(self, name: str) -> Any:
+        raise NoCopies(name)
 
     # ---- what one copy looks like
 

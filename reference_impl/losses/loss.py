@@ -76,9 +76,12 @@ class Loss(Entry):
         if self.reduction == FREE:
             return 0 * values + 1
         counted = self.counted(y_true, **self.arguments)
-        if counted is not None:
-            mask = counted if mask is None else counted & mask
-        return factors(values, self.reduction, sample_weight, mask)
+        if counted is None:
+            return factors(values, self.reduction, sample_weight, mask)
+        # A sample that does not count has the value 0, but its output is in the values of the others: so
+        # it has their factor, which is the same for all.
+        w = factors(values, self.reduction, None, counted)
+        return 0 * w + w.max()
 
     def value_and_gradient(
         self, y_true: Array, y: Array, sample_weight: Array | None = None, mask: Array | None = None
