@@ -4,7 +4,7 @@ import numpy as np
 
 from reference_impl.activations import ACTIVATIONS
 from reference_impl.arguments import AXIS, NOT_NEGATIVE, POSITIVE, SHARE, SWITCH, Kind, argument_problems
-from reference_impl.losses.loss import Loss, every_sample
+from reference_impl.losses.loss import Loss
 from reference_impl.losses.reduction import REDUCTIONS
 from reference_impl.losses.table import LOSSES, NOT_ARGUMENTS
 from reference_impl.spec import Array, Named, Shape, look_up
@@ -70,8 +70,8 @@ def weight_shapes(loss: str | Named | None, output_shape: Shape) -> dict[str, Sh
     One weight a sample is (B, 1) where there are steps: Keras multiplies (B,) along the time axis.
     """
     found = look_up(LOSSES, loss)
-    if found.counted is not every_sample:
-        return {}  # every value is of all samples' outputs
+    if found.compares:
+        return {}
     if len(output_shape) < 3 or len(found.shape(output_shape, **found.arguments)) == 1:
         return {"sample": output_shape[:1]}
     return {"sample": (output_shape[0], 1), "step": output_shape[:-1]}

@@ -51,6 +51,7 @@ class Loss(Entry):
     fits: Callable[..., str | None] = any_output
     shape: Callable[..., Shape] = per_row  # of the values, for an output of a shape
     counted: Callable[..., Array | None] = every_sample  # which samples count, by their labels
+    compares: bool = False  # whether each value is of all samples' outputs
     positive: bool = False  # whether a negative output has no value
     single: bool = False  # whether Keras computes in float32 whatever the dtype is
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -76,12 +77,12 @@ class Loss(Entry):
         if self.reduction == FREE:
             return 0 * values + 1
         counted = self.counted(y_true, **self.arguments)
-        if counted is None:
-            return factors(values, self.reduction, sample_weight, mask)
+        if counted is not None:
+            mask = counted if mask is None else counted & mask
+        w = factors(values, self.reduction, sample_weight, mask)
         # A sample that does not count has the value 0, but its output is in the values of the others: so
         # it has their factor, which is the same for all.
-        w = factors(values, self.reduction, None, counted)
-        return 0 * w + w.max()
+        return 0 * w + w.max() if self.compares else w
 
     def value_and_gradient(
         self, y_true: Array, y: Array, sample_weight: Array | None = None, mask: Array | None = None

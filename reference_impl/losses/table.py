@@ -131,6 +131,7 @@ LOSSES = {
         PAIRS,
         fits=batch,
         counted=with_rivals,
+        compares=True,
         defaults={"gamma": 80.0, "margin": 0.4, "remove_diagonal": True} | MEAN,
     ),
     "ctc": Loss(ctc, d_ctc, SEQUENCES, fits=labels_in_time, shape=one_a_sample, single=True, defaults=MEAN),

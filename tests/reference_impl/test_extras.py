@@ -59,7 +59,7 @@ def test_fast_form_is_the_textbook(
         implementation=1 if of_x == 4 else 2,
     )
     model = Sequential([layer])
-    case = Case("extras", model, 3, 5, 6, None, dtype, "random", seed, mask)
+    case = Case("extras", model, 3, 5, 6, None, dtype, initial_state="random", seed=seed, mask=mask)
     problem = case.draw(np.random.default_rng(seed))
     rng = np.random.default_rng(seed)
     drawn = {
