@@ -88,6 +88,10 @@ CATALOGUE = (
     Case("relu-inside-random-state", Sequential([LSTM(5, activation="relu"), Dense(3)]), 4, 7, 6, initial_state="random"),
     Case("sigmoid-inside", Sequential([LSTM(5, activation="sigmoid", recurrent_activation="tanh"), Dense(2)]), 3, 7, 4),
     Case("softmax-inside", Sequential([LSTM(5, activation="softmax", recurrent_activation="softmax"), Dense(2)]), 3, 7, 4),
+    Case("silu-and-hard-sigmoid-inside", Sequential([LSTM(5, activation="silu", recurrent_activation="hard_sigmoid", return_sequences=True), Dense(2, activation="gelu")]), 3, 7, 4, initial_state="random"),
+    Case("gelu-inside-float32", Sequential([LSTM(5, activation="gelu", return_sequences=True), Dense(3, activation="hard_silu")]), 3, 7, 4, dtype="float32"),
+    Case("slopes-inside", Sequential([LSTM(5, activation=Named("elu", alpha=0.5), return_sequences=True), Dense(3, activation=Named("leaky_relu", negative_slope=0.1))]), 3, 7, 4),
+    Case("capped-relu", Sequential([LSTM(5, activation=Named("relu", negative_slope=0.2, max_value=1.0), recurrent_activation="hard_tanh"), Dense(4, activation="log_softmax")]), 3, 7, 6),
     Case("linear-inside", Sequential([LSTM(5, activation=None, return_sequences=True), Dense(2)]), 3, 7, 4),
 
     # Regularizers: of weights and of outputs, on all steps, on the last, on the states, and behind a softmax.
@@ -131,6 +135,8 @@ CATALOGUE = (
 
 # Where Keras itself is off, in the versions that docs/findings.md names: run by name, never among the others.
 KERAS_OFF = (
+    Case("keras-sparsemax", Sequential([LSTM(4, return_sequences=True), Dense(5, activation="sparsemax")]), 3, 7, 4),
+    Case("keras-celu-at-zero", Sequential([LSTM(5, activation="celu", recurrent_activation="relu", return_sequences=True), Dense(2)]), 3, 5, 4),
     Case("keras-unrolled-backwards", Sequential([LSTM(4, return_sequences=True, go_backwards=True, unroll=True, zero_output_for_mask=True)]), 4, 7, 3, None, mask="random"),
 )
 # fmt: on
