@@ -1,4 +1,5 @@
-"""What losses, regularizers and optimizers are built from: kinks and clips, generic in their arithmetic.
+"""What activations, losses, regularizers and optimizers are built from: signs, kinks and clips, generic in
+their arithmetic.
 
 At a kink each follows TensorFlow: |d| has the derivative 0 at 0, and max(d, 0) has 1 there.
 """
@@ -7,11 +8,26 @@ import operator
 
 import numpy as np
 
-from reference_impl.activations import Undecided, positive
 from reference_impl.spec import Array
 
 # keras.config.epsilon(): where Keras clips, and what it adds to a denominator.
 EPSILON = 1e-7
+
+
+class Undecided(ArithmeticError):
+    """A ball contains zero, so its sign is not known at this precision."""
+
+
+def positive(z: Array) -> Array:
+    """Elementwise z > 0 as booleans, in any arithmetic: by the real part of a complex number, and
+    only where a ball decides it. Raises Undecided for a ball that contains zero and more.
+    """
+    if z.dtype != object:
+        return np.greater(z.real, 0)
+    above = np.greater(z, 0).astype(bool)
+    if not np.all(above | np.less_equal(z, 0).astype(bool)):
+        raise Undecided("the sign of a ball is not known at this precision")
+    return above
 
 
 def absolute(d: Array) -> Array:
@@ -30,14 +46,14 @@ def positive_part(d: Array) -> Array:
     return np.where(positive(d), d, 0 * d)
 
 
+def negative_part(d: Array) -> Array:
+    """min(d, 0)."""
+    return np.where(positive(d), 0 * d, d)
+
+
 def where_positive_part(dd: Array, d: Array) -> Array:
     """What flows back through max(d, 0): all of `dd` where d >= 0."""
     return np.where(positive(-d), 0 * dd, dd)
-
-
-def softplus(d: Array) -> Array:
-    """log(1 + exp(d)), which never overflows."""
-    return positive_part(d) + np.log1p(np.exp(-absolute(d)))
 
 
 def clipped(p: Array, low: float = EPSILON, high: float = 1 - EPSILON) -> Array:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference_impl.activations import positive, relu
+from reference_impl.activations import relu
 from reference_impl.arguments import AXIS, NOT_NEGATIVE, POSITIVE, SHARE, Kind, argument_problems, bound
-from reference_impl.arithmetic import EPSILON
+from reference_impl.arithmetic import EPSILON, positive
 from reference_impl.spec import Array, Entry, Named, Shape
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from reference_impl.activations import positive
+from reference_impl.arithmetic import positive
 from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, spec
 
 

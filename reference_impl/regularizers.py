@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference_impl.activations import positive
 from reference_impl.arguments import NOT_NEGATIVE, Kind, argument_problems, is_one_of
-from reference_impl.arithmetic import EPSILON, absolute, sign
+from reference_impl.arithmetic import EPSILON, absolute, positive, sign
 from reference_impl.spec import Array, Entry, Named, Shape
 
 

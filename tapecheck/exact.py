@@ -14,7 +14,7 @@ import numpy as np
 from flint import arb, ctx
 
 from reference_impl import textbook
-from reference_impl.activations import Undecided
+from reference_impl.arithmetic import Undecided
 from reference_impl.sequential import Sequential
 from reference_impl.spec import Array, Arrays, Shape
 from tapecheck.case import Problem

@@ -11,8 +11,7 @@ keras/src/backend/tensorflow/nn.py.
 
 from reference_impl.activations.kinks import relu
 from reference_impl.activations.rows import softmax
-from reference_impl.activations.sign import Undecided, positive
-from reference_impl.activations.smooth import sigmoid
+from reference_impl.activations.smooth import sigmoid, softplus
 from reference_impl.activations.table import (
     ACTIVATIONS,
     REFUSED,
@@ -25,11 +24,10 @@ __all__ = [
     "ACTIVATIONS",
     "REFUSED",
     "Activation",
-    "Undecided",
     "activation",
     "activation_problems",
-    "positive",
     "relu",
     "sigmoid",
     "softmax",
+    "softplus",
 ]

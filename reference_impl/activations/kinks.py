@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reference_impl.activations.sign import absolute, negative_part, positive
+from reference_impl.arithmetic import absolute, negative_part, positive
 from reference_impl.spec import Array
 
 

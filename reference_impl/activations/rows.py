@@ -3,7 +3,7 @@
 import numpy as np
 
 from reference_impl.activations.kinks import relu
-from reference_impl.activations.sign import positive
+from reference_impl.arithmetic import positive
 from reference_impl.spec import Array
 
 

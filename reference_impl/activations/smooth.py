@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from reference_impl.activations.sign import absolute, positive
 from reference_impl.activations.special import less_tanh, normal_cdf, normal_density
+from reference_impl.arithmetic import absolute, positive, positive_part
 from reference_impl.spec import Array
 
 
@@ -42,9 +42,7 @@ def d_exponential(dy: Array, z: Array, y: Array) -> Array:
 
 
 def softplus(z: Array) -> Array:
-    return np.where(positive(z), z, 0 * z) + np.log1p(
-        np.exp(-absolute(z))
-    )  # log(1 + exp(z)), which would overflow
+    return positive_part(z) + np.log1p(np.exp(-absolute(z)))  # log(1 + exp(z)), which would overflow
 
 
 def d_softplus(dy: Array, z: Array, y: Array) -> Array:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl.activations import sigmoid
-from reference_impl.arithmetic import positive_part, softplus, where_positive_part
+from reference_impl.activations import sigmoid, softplus
+from reference_impl.arithmetic import positive_part, where_positive_part
 from reference_impl.spec import Array
 
 

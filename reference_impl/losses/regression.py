@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from reference_impl.activations import positive
-from reference_impl.arithmetic import EPSILON, absolute, clipped, sign, softplus, through_clip
+from reference_impl.activations import softplus
+from reference_impl.arithmetic import EPSILON, absolute, clipped, positive, sign, through_clip
 from reference_impl.spec import Array
 
 # Keras compares with a float32 epsilon here, whatever the dtype (`mean_squared_logarithmic_error`).

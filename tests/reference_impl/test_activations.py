@@ -13,13 +13,12 @@ from reference_impl import LSTM, Dense, Named, Sequential
 from reference_impl.activations import (
     ACTIVATIONS,
     REFUSED,
-    Undecided,
     activation,
     activation_problems,
-    positive,
     sigmoid,
 )
 from reference_impl.arguments import REQUIRED
+from reference_impl.arithmetic import Undecided, positive
 from reference_impl.inplace import in_place
 from tapecheck import BadInput, Case, check
 from tapecheck.compare import FACTOR, FLOOR, errors

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from reference_impl.activations import softmax
-from reference_impl.arithmetic import absolute, largest, sign, softplus
+from reference_impl.activations import softmax, softplus
+from reference_impl.arithmetic import absolute, largest, sign
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Named, look_up
 from tapecheck.compare import FACTOR, FLOOR
