@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import reference_impl
-from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl import LSTM, Dense, Flatten, Named, Sequential
 from tapecheck import Case, Result
 from tapecheck.adequacy import sees
 from tapecheck.exact import run_textbook
@@ -241,3 +241,32 @@ def test_edits_of_the_loss_are_seen(case):
     for fault in turned:
         wrong = fault.run(problem).gradients
         assert all(not np.array_equal(wrong[name], problem.reference.gradients[name]) for name in wrong)
+
+
+@pytest.mark.parametrize(
+    ("activation", "right", "wrong"),
+    [
+        (
+            "silu",
+            "dz_g = dg * sigmoid(z_g) * (1 + z_g * sigmoid(-z_g))",
+            "dz_g = dg * sigmoid(g) * (1 + g * sigmoid(-g))",
+        ),
+        ("gelu", "dz_g = dg * gelu'(z_g)", "dz_g = dg * gelu'(g)"),
+        (
+            Named("elu", alpha=0.5),
+            "dz_g = np.where(positive(z_g), dg, dg * 0.5 * np.exp(negative_part(z_g)))",
+            "dz_g = np.where(positive(g), dg, dg * 0.5 * np.exp(negative_part(g)))",
+        ),
+    ],
+    ids=["written out", "by name", "with its argument"],
+)
+def test_derivatives_that_read_z(activation, right, wrong):
+    """Where a derivative is written in z, taking it of the activated value is a fault of its own, which
+    runs and is seen; what is not read is never edited.
+    """
+    model = Sequential([LSTM(5, activation=activation, return_sequences=True), Dense(4)])
+    case = replace(SEQUENCES, name="faults-of-z", model=model)
+    fault = find(case, "dz_g", wrong)
+    assert (fault.kind, fault.right) == ("derivative of an activated value", right)
+    assert sees(case, [fault])
+    assert not any(each.wrong == each.right for each in faults(case.problem()))
