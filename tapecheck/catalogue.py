@@ -88,10 +88,8 @@ CATALOGUE = (
     Case("relu-inside-random-state", Sequential([LSTM(5, activation="relu"), Dense(3)]), 4, 7, 6, initial_state="random"),
     Case("sigmoid-inside", Sequential([LSTM(5, activation="sigmoid", recurrent_activation="tanh"), Dense(2)]), 3, 7, 4),
     Case("softmax-inside", Sequential([LSTM(5, activation="softmax", recurrent_activation="softmax"), Dense(2)]), 3, 7, 4),
-    Case("silu-and-hard-sigmoid-inside", Sequential([LSTM(5, activation="silu", recurrent_activation="hard_sigmoid", return_sequences=True), Dense(2, activation="gelu")]), 3, 7, 4, initial_state="random"),
     Case("gelu-inside-float32", Sequential([LSTM(5, activation="gelu", return_sequences=True), Dense(3, activation="hard_silu")]), 3, 7, 4, dtype="float32"),
     Case("slopes-inside", Sequential([LSTM(5, activation=Named("elu", alpha=0.5), return_sequences=True), Dense(3, activation=Named("leaky_relu", negative_slope=0.1))]), 3, 7, 4),
-    Case("capped-relu", Sequential([LSTM(5, activation=Named("relu", negative_slope=0.2, max_value=1.0), recurrent_activation="hard_tanh"), Dense(4, activation="log_softmax")]), 3, 7, 6),
     Case("linear-inside", Sequential([LSTM(5, activation=None, return_sequences=True), Dense(2)]), 3, 7, 4),
 
     # Regularizers: of weights and of outputs, on all steps, on the last, on the states, and behind a softmax.

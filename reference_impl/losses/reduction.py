@@ -7,6 +7,7 @@ steps counted. Source: keras/src/losses/loss.py, `apply_mask` and `reduce_weight
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def factors(
 
     `sample_weight` and `mask`, of booleans, are (B,) or (B, T), or (B, 1) for one weight a sample.
     """
-    one = np.asarray(0 * values + 1)  # an array in any arithmetic, also of one number for the batch
+    one = as_array(0 * values + 1)  # an array in any arithmetic, also of one number for the batch
     weight = sample_weight
     if mask is not None:
         counted = np.where(mask, 1 + 0 * one, 0 * one)
@@ -36,17 +37,22 @@ def factors(
             counted = counted * mask.size / max(int(mask.sum()), 1)
         weight = counted if sample_weight is None else counted * sample_weight
     if weight is None:
-        return one if reduction in SUMS else np.asarray(one / one.size)
+        return one if reduction in SUMS else as_array(one / one.size)
 
     if one.ndim == 0 and weight.shape == (1,):  # Keras squeezes it, and reduces nothing any more
-        return np.asarray(one * weight[0])
+        return as_array(one * weight[0])
     w = one * weight
     if reduction in MEANS:
         w = w / w.size
     elif reduction == BY_WEIGHT:
         total = weight.sum()
         w = 0 * w if total == 0 else w / total
-    return np.asarray(w.sum() if one.ndim == 0 else w)
+    return as_array(w.sum() if one.ndim == 0 else w)
+
+
+def as_array(value: Any) -> Any:
+    """The value, as an array of no axes where it is a single number of an arithmetic without arrays."""
+    return value if hasattr(value, "ndim") else np.asarray(value)
 
 
 def class_weights(y: Array, class_weight: Mapping[int, float]) -> Array:

@@ -139,9 +139,9 @@ def test_catalogue_starts_with_the_thread_and_covers_what_it_should():
     heads = {
         case.model.layers[-1].activation for case in CATALOGUE if isinstance(case.model.layers[-1], Dense)
     }
-    assert heads == {None, "relu", "tanh", "sigmoid", "softmax"}
+    assert heads >= {None, "relu", "tanh", "sigmoid", "softmax"}
     losses = {case.loss for case in CATALOGUE}
-    assert losses == {
+    assert losses >= {
         None,
         "mean_squared_error",
         "mean_absolute_error",
