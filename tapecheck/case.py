@@ -178,7 +178,9 @@ class Case:
             said.append(f"`{given[0]}` is given, but `loss` = None, a free upstream gradient, takes none")
         if len(given) > 1:
             said.append("`sample_weight` and `class_weight` are given, but Keras takes one of them")
-        kinds = list(weight_shapes(self.loss, self.output_shape)) if fits else ["sample", "step"]
+        kinds = ["sample", "step"]
+        if given and fits and not said:
+            kinds = list(weight_shapes(self.loss, self.output_shape))
         if given and not kinds:
             said.append(
                 f"`{given[0]}` is given, but {self.loss!r} compares the samples of a batch: it takes none"
