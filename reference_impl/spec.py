@@ -80,7 +80,8 @@ class Named:
 
     def __init__(self, name: str, **arguments: Any):
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "given", tuple(sorted(arguments.items())))
+        kept = {key: tuple(v) if isinstance(v, list) else v for key, v in arguments.items()}  # for the hash
+        object.__setattr__(self, "given", tuple(sorted(kept.items())))
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flint import arb
 
-from reference_impl import Named
+from reference_impl import Dense, Named
 from reference_impl.constraints import CONSTRAINTS, constraint_problems, unfit_for
 from reference_impl.spec import look_up
 from tf_oracle.start import load
@@ -72,6 +72,13 @@ def test_what_is_no_constraint_is_said(value, said):
     """A wrong name, argument or value is refused in one sentence."""
     (sentence,) = constraint_problems("kernel_constraint", value)
     assert said in sentence
+
+
+def test_list_of_axes_can_be_hashed():
+    """A model is the key of caches: lists in its arguments become tuples."""
+    listed, tupled = Named("max_norm", axis=[0, 1]), Named("max_norm", axis=(0, 1))
+    assert listed == tupled
+    assert hash(Dense(2, kernel_constraint=listed)) == hash(Dense(2, kernel_constraint=tupled))
 
 
 def test_axis_that_a_weight_does_not_have():
