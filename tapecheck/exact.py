@@ -51,12 +51,12 @@ class Exact:
     @cached_property
     def trace(self) -> Arrays:
         """The trace of the same pass, run again when it is first asked for: a check that passes never
-        asks, and rounding so many balls takes as long as the pass.
+        asks, and so many balls take as long as the pass. Raises NotEnclosed.
         """
         if not self.precision:
             return run_textbook(self.problem, longdouble).trace
-        with ctx.workprec(self.precision):
-            return middles(run_textbook(self.problem, to_balls).trace)
+        (trace,), _ = in_balls(lambda convert: [run_textbook(self.problem, convert).trace])
+        return trace
 
 
 def exact(problem: Problem) -> Exact:
@@ -74,7 +74,7 @@ def ball_sized(problem: Problem, passes: int = 1) -> bool:
 
 def by_balls(problem: Problem) -> Exact:
     """The enclosures, at the first precision at which all radii are below RADIUS of scale."""
-    (tensors, _), radius, precision = enclosed(lambda convert: named(run_textbook(problem, convert)))
+    (tensors,), radius, precision = enclosed(lambda convert: named(run_textbook(problem, convert))[:1])
     with ctx.workprec(precision):
         return Exact(problem, middles(tensors), radius, precision)
 

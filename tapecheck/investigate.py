@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tapecheck.case import Implementation, Problem, Result
 from tapecheck.diagnose import Diagnosis, diagnose
-from tapecheck.exact import Exact
+from tapecheck.exact import Exact, NotEnclosed
 from tapecheck.localize import Divergence, Localization, localize
 from tapecheck.probes import SUSPECT, Probe, probe
 from tapecheck.text import listed
@@ -135,7 +135,12 @@ def investigate(
 
 
 def traced(problem: Problem, result: Result, exact: Exact) -> Localization | None:
-    """The implementation's trace beside that of the real Keras layer; None where there is none."""
+    """The implementation's trace beside that of the real Keras layer; None where there is none, or where
+    what it should be is not known.
+    """
     if not result.trace:
         return None
-    return localize(problem, result.trace, exact, taps.run(problem.model, problem, problem.loss))
+    try:
+        return localize(problem, result.trace, exact, taps.run(problem.model, problem, problem.loss))
+    except NotEnclosed:
+        return None

@@ -170,13 +170,13 @@ def dz_of(subject: Subject, name: str) -> Finding:
         raise NotApplicable("the layers below it do not let single steps through")
     answer = subject.ask(opened.problem if opened else transparent(subject.problem))
     clear, gradients = answer.problem, answer.arrays
-    by_kernel, by_x = (opened.read(gradients, answer.true), None) if opened else read(clear, gradients)
+    by_kernel, by_x = (opened.read(gradients, answer.traced), None) if opened else read(clear, gradients)
     if by_kernel is None:
         raise NotApplicable(f"there is no gradient of {name}/kernel to read dz off")
-    located = localize(clear, gatewise(by_kernel, name), answer.true)
+    located = localize(clear, gatewise(by_kernel, name), answer.traced)
     first, last = located.first_divergence, clear.x.shape[1] - 1
     wrong = {row.name for row in answer.wrong}
-    x_is_right = by_x is None or agrees(clear, by_x, answer.true)
+    x_is_right = by_x is None or agrees(clear, by_x, answer.traced)
     if first and by_x is not None and x_is_right:
         return SUSPECT, f"dz of {name}, read off dx, is right at every step, but dW_x {shares(by_kernel)}"
     if first and opened and sums_are_right(answer, name):

@@ -63,6 +63,15 @@ class Judged:
         except NotEnclosed as reason:
             raise NotApplicable(str(reason)) from reason
 
+    @property
+    def traced(self) -> Exact:
+        """The exact values, with a trace that is known. Raises NotApplicable where it is not."""
+        try:
+            self.true.trace  # noqa: B018  # reading it computes it
+        except NotEnclosed as reason:
+            raise NotApplicable(str(reason)) from reason
+        return self.true
+
     @cached_property
     def wrong(self) -> list[TensorReport]:
         """The weights whose gradient is wrong. Raises NotApplicable where none is returned."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import report
+from benchmarks import checking, report
 from benchmarks.__main__ import main
 from benchmarks.measure import Row, assert_same, compare
 from benchmarks.peers import PEERS, installed
@@ -112,3 +112,11 @@ def test_an_unknown_peer_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> Non
     assert stopped.value.code == 2
     assert "Caffe" in capsys.readouterr().err
     assert installed()[0] == "NumPy"
+
+
+def test_what_a_check_costs_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command behind docs/performance.md runs, and its checks pass and fail as they should."""
+    assert checking.main(turns=1, failing_turns=1) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(" ms") == 3
+    assert printed.count("a failing check") == 2
