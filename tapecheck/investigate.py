@@ -17,6 +17,7 @@ from tf_oracle import taps
 WHOLE = {
     "repeat": "the answer changes from call to call",
     "precision": "digits are lost, no equation is wrong",
+    "zero upstream": "another forward pass, or something added to the gradients",
     "scaled upstream": "gradients are clipped or normalised",
 }
 # Quantities of the forward pass, as diagnoses name them.
@@ -71,10 +72,12 @@ class Investigation:
         """The best that is known where nothing is certain, in a few words, or ""."""
         if self.whole:
             return self.whole
-        if first := self.first_divergence:
-            layer = "" if first.layer == "lstm" else f" of {first.layer}"
-            onward = "backwards" if first.phase == "backward" else "on"
-            return f"{first.quantity}{layer} wrong from step {first.step} {onward}"
+        for found in [self.localization] if self.localization else self.read:
+            if first := found.first_divergence:
+                layer = "" if first.layer == "lstm" else f" of {first.layer}"
+                onward = "backwards" if first.phase == "backward" else "on"
+                together = [place.quantity for place in found.sources if place[:3] == first[:3]]
+                return f"{listed(together)}{layer} wrong from step {first.step} {onward}"
         perhaps = dict.fromkeys(found.quantity for found in self.diagnoses)
         return f"perhaps {listed([*perhaps][:SHOWN_DIAGNOSES])}" if perhaps else ""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport, errors
 from tapecheck.complexstep import complex_steps
-from tapecheck.text import WIDTH, figure, indent, plain, shortened, table
+from tapecheck.text import WIDTH, figure, indent, listed, plain, shortened, table
 from tapecheck.witnesses import outvoted_of_three, place, shape_of_error
 from tf_oracle import versions
 
@@ -58,6 +58,9 @@ def verdict_in_words(report: Report) -> tuple[str, str, str]:
     found = report.investigation
     if any(row.verdict == FAILED for row in report.forward.values()) or found.is_forward:
         return "forward mismatch", forward_in_words(report), count
+    if not any(row.name in report.problem.weights for row in wrong):
+        alone = f"{listed([row.name for row in wrong])} alone, every weight is right"
+        return "gradient mismatch", found.certainty or alone, count
     return "gradient mismatch", found.certainty or found.lead, count
 
 
@@ -66,6 +69,8 @@ def forward_in_words(report: Report) -> str:
     output, loss, found = report.forward.get("output"), report.forward.get("loss"), report.investigation
     if found.is_forward or (output and output.verdict == FAILED and found.certainty):
         return found.certainty
+    if found.localization and (first := found.localization.first_divergence) and first.phase == "forward":
+        return found.lead
     if output and output.verdict == FAILED:
         assert report.exact is not None
         true = report.exact.tensors["output"]

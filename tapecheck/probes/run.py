@@ -43,6 +43,7 @@ EXPERIMENTS: dict[str, Callable[[Subject], Finding]] = {
     "f = 0": steps.without_dc_next,
     "W_h = 0, f = 0": steps.steps_apart,
     "symmetric W_h": steps.symmetric_kernel,
+    "handed on": steps.handed_on,
     "dz": steps.dz_of_all,
 }
 # Where one of these goes wrong, what follows would be blamed on equations that are right.

@@ -131,6 +131,28 @@ def symmetric_kernel(subject: Subject) -> Finding:
     )
 
 
+def handed_on(subject: Subject) -> Finding:
+    """Where every weight is right: are the gradients of the inputs, too?"""
+    answer = subject.base
+    if answer.wrong:
+        raise NotApplicable("weights are wrong already")
+    inputs = [name for name in ("x", *subject.problem.initial_state) if name in answer.arrays]
+    if not inputs:
+        raise NotApplicable("no gradient of an input is returned")
+    said = [f"{name}, {HANDED_ON[name.rpartition('/')[2]]}," for name in inputs if answer.is_wrong(name)]
+    if said:
+        return SUSPECT, f"every weight is right, but {listed(said)} is not: what a step hands on, not its dz"
+    return RIGHT, "every weight is right, and so is what is handed on to the inputs"
+
+
+# What the gradients of the inputs are, beside the weights'.
+HANDED_ON = {
+    "x": "dx_t = dz @ W_x.T",
+    "initial_h": "dh_next = dz @ W_h.T of the first step",
+    "initial_c": "dc_next = dc * f of the first step",
+}
+
+
 # ---- is each step's dz right, and what is made of it?
 
 

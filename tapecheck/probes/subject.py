@@ -77,12 +77,17 @@ class Judged:
         """The weights whose gradient is wrong. Raises NotApplicable where none is returned."""
         if not any(name in self.gradients for name in self.problem.weights):
             raise NotApplicable("no gradient of a weight is returned")
-        mine, true = self.problem.reference.gradients, self.true.tensors
-        rows = (
-            compare(name, self.gradients.get(name), mine[name], mine[name], true[name], self.problem.dtype)
-            for name in self.problem.weights
-        )
+        rows = map(self.compared, self.problem.weights)
         return [row for row in rows if row.verdict == FAILED]
+
+    def compared(self, name: str) -> TensorReport:
+        """How one gradient compares."""
+        mine, true = self.problem.reference.gradients[name], self.true.tensors[name]
+        return compare(name, self.gradients.get(name), mine, mine, true, self.problem.dtype)
+
+    def is_wrong(self, name: str) -> bool:
+        """Whether one gradient is wrong."""
+        return self.compared(name).verdict == FAILED
 
     def wrong_gates(self, tensor: str) -> list[str]:
         """The gates whose columns of an LSTM's `tensor` are wrong, in the wrong LSTM nearest the loss."""

@@ -1,10 +1,15 @@
 """The text of a report: the first line says what matters most, and everything fits."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from reference_impl import LSTM, Dense, Sequential
+from reference_impl.textbook import lstm
 from tapecheck import Case, Result, check
+from tapecheck.exact import run_textbook
+from tapecheck.localize import copy_of, sequential
 from tapecheck.rerun import RUN, Run
 
 CASE = Case("page", Sequential([LSTM(4, return_sequences=True), Dense(2)]), 3, 6, 5)
@@ -116,19 +121,51 @@ def test_first_line(implementation, said):
     assert rest[0] == ""
 
 
+def edited(problem, right, wrong):
+    """The textbook with one line written otherwise; all of its trace."""
+    source, book, wrong_lstm = inspect.getsource(lstm), copy_of(sequential), copy_of(lstm)
+    assert source.count(right) == 1
+    exec(source.replace(right, wrong), vars(wrong_lstm))
+    vars(book)["lstm"] = wrong_lstm
+    run = run_textbook(problem, lambda array: array, book)
+    return Result(run.gradients, run.output, run.loss, run.trace)
+
+
 def test_wrong_step_without_a_known_mistake():
     """Where no known mistake fits, the first line has the first wrong step and quantity."""
+    odd = "do = dh * phi_c * (1 + (t == 2) / 7)"
+    first = str(check(CASE, lambda p: edited(p, "do = dh * phi_c", odd).gradients)).splitlines()[0]
+    assert first == "gradient mismatch: dz_o wrong from step 2 backwards; 6 of 8 wrong [page]"
 
-    def odd(problem):
-        """Wrong in the gate o of step 2, as the rows of dW_x show that have an input of their own."""
-        gradients = right(problem)
-        T, H = problem.x.shape[1], 4
-        rows = problem.x[:, min(2, T - 1)]  # (B, D)
-        gradients["lstm/kernel"][:, 3 * H :] += rows.T @ np.cos(np.arange(len(rows) * H)).reshape(-1, H)
-        return {name: gradients[name] for name in problem.weights}
 
-    first = str(check(CASE, odd)).splitlines()[0]
-    assert first == "gradient mismatch: dz_o wrong from step 2 backwards; 1 of 5 wrong [page]"
+def hard_output_gate(problem):
+    """Another output gate, with which the forward pass is Keras's up to step 2."""
+    return edited(problem, "o = sigma(z_o)", "o = sigma(z_o) if t < 3 else np.clip(z_o, 0, 1)")
+
+
+def test_wrong_forward_pass_by_its_trace():
+    """With a trace the first line has the gate and the step at which the forward pass goes wrong, and the
+    text has that element beside the real Keras layer's.
+    """
+    text = str(check(CASE, hard_output_gate))
+    assert text.startswith("forward mismatch: o wrong from step 3 on; ")
+    (element,) = [line for line in text.splitlines() if line.startswith("  lstm/o[")]
+    *_, keras, _, exact = element.split()
+    assert "yours" in element
+    assert float(keras) == pytest.approx(float(exact), rel=1e-6)
+
+
+def test_wrong_forward_pass_without_any_sign_of_it():
+    """With the gradients alone another forward pass is suspected, and no backward equation."""
+    text = str(check(CASE, lambda p: hard_output_gate(p).gradients))
+    assert text.startswith("gradient mismatch: another forward pass, or something added to the gradients; ")
+    assert "perhaps wrong" not in text
+
+
+def test_inputs_alone():
+    """Where only gradients of inputs are wrong, the first line says so."""
+    first = str(check(CASE, lambda p: right(p, lstm_initial_c=np.square))).splitlines()[0]
+    assert first == "gradient mismatch: lstm/initial_c alone, every weight is right; 1 of 8 wrong [page]"
 
 
 def test_worst_elements_by_gate_unit_and_step():

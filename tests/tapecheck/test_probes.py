@@ -267,7 +267,10 @@ EQUATIONS = {
     ),
     "input gradient by the wrong kernel": (
         ("dx_t = dz @ W_x.T", "dx_t = (2 * dz) @ W_x.T"),
-        {"dz": "dz of lstm is right at every step and gate, but dx_t = dz @ W_x.T is not"},
+        {
+            "handed on": "every weight is right, but x, dx_t = dz @ W_x.T, is not",
+            "dz": "dz of lstm is right at every step and gate, but dx_t = dz @ W_x.T is not",
+        },
         None,
     ),
     "a float32 buffer": (
@@ -302,7 +305,9 @@ def test_wrong_equation_is_found_without_dx(edit, expected, where):
     found = {p.name: p for p in probe(weights_only, EVERY_STEP)}
     assert divergence(found["dz"]) == (Divergence("backward", "lstm", *where) if where else None)
     others = {name: p.says for name, p in found.items() if p.outcome == SUSPECT and name != "dz"}
-    same_suspicions(others, {name: words for name, words in expected.items() if name != "dz"})
+    same_suspicions(
+        others, {name: words for name, words in expected.items() if name not in ("dz", "handed on")}
+    )
 
 
 def test_last_steps_loss_at_every_step():
@@ -388,6 +393,24 @@ def test_what_is_ruled_out():
             "symmetric W_h",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "equation"),
+    [
+        ("x", "dx_t = dz @ W_x.T"),
+        ("lstm/initial_h", "dh_next = dz @ W_h.T of the first step"),
+        ("lstm/initial_c", "dc_next = dc * f of the first step"),
+    ],
+)
+def test_gradients_of_the_inputs_alone(name, equation):
+    """Where only what is handed on is wrong, it is said what that is, and nothing else is suspected."""
+    implementation = changed(lambda p, g: g | {name: 1.5 * g[name]})
+    found = suspicions(implementation, replace(EVERY_STEP, initial_state="random"))
+    assert found.pop("handed on") == (
+        f"every weight is right, but {name}, {equation}, is not: what a step hands on, not its dz"
+    )
+    assert list(found) == (["dz"] if name == "x" else [])
 
 
 def test_two_lstms():
