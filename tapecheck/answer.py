@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,15 +64,22 @@ def hear(call: Callable[[], object]) -> Heard:
     frames: tuple[str, ...] = ()
     not_done = False
     try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), settings_restored():
             returned = call()
     except (Exception, SystemExit, TooSlow) as error:  # anyone's code: whatever it raises is its answer
         said = "; ".join(error.problems) if isinstance(error, BadInput) else str(error)
         not_done = isinstance(error, NotImplementedError)
         verb = "does not do this" if not_done else f"raised {type(error).__name__}"
-        failure = (said if isinstance(error, TooSlow) else f"{verb}: {said}").splitlines()[0]
+        failure = (said if isinstance(error, TooSlow) else f"{verb}: {said}").splitlines()[0].rstrip(": ")
         frames = () if not_done else its_own_frames(error)
     return Heard(returned, failure, frames, tuple(output.getvalue().splitlines()), not_done)
+
+
+@contextlib.contextmanager
+def settings_restored() -> Iterator[None]:
+    """What code may set for the whole process, NumPy's error handling and warning filters, ends with it."""
+    with np.errstate(), warnings.catch_warnings():
+        yield
 
 
 def ask(implementation: Implementation, problem: Problem) -> Answer:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -112,6 +113,19 @@ def endless(problem):
     """An implementation that never returns."""
     while True:
         time.sleep(0.01)
+
+
+def test_settings_of_the_process_end_with_the_call():
+    """NumPy's error handling and warning filters that an implementation sets do not reach what follows."""
+
+    def strict(problem):
+        np.seterr(all="raise")
+        warnings.simplefilter("ignore")
+        return right(problem)
+
+    before, filters = np.geterr(), list(warnings.filters)
+    assert check(CASE, strict).passed
+    assert (np.geterr(), warnings.filters) == (before, filters)
 
 
 def test_time_limit_ends_an_endless_loop():

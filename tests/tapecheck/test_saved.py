@@ -59,13 +59,24 @@ def test_replay_judges_the_saved_answer_again(tmp_path, capsys):
     assert main(["replay", str(fine)]) == 0
 
 
+class OnATape:
+    """An object that refuses to become an array."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("detach it first")
+
+    def __repr__(self):
+        return "on a tape"
+
+
 def test_answers_that_are_no_arrays_are_saved_too(tmp_path):
     """A wrong answer of any type must not keep the problem from being saved."""
-    odd = {"lstm/kernel": [[1.0], [2.0, 3.0]], "lstm/bias": None, "dense/bias": [1.0, 2.0]}
+    odd = {"lstm/kernel": [[1.0], [2.0, 3.0]], "lstm/bias": None, "dense/bias": [1.0, 2.0], "x": OnATape()}
     save(CASE.problem(), Result(odd, loss="0.3"), "mine:odd", tmp_path / "odd.npz")
     _, answered, _ = load(tmp_path / "odd.npz")
     assert str(answered.loss) == "0.3"
     assert answered.gradients["lstm/kernel"].dtype.kind == "U"
+    assert str(answered.gradients["x"]) == "on a tape"
     assert answered.gradients["dense/bias"].tolist() == [1.0, 2.0]
 
 
