@@ -80,6 +80,13 @@ class Sequential:
         """Shape of the model's output for an input of `input_shape` (B, T, D)."""
         return list(self.shapes(input_shape))[-1][-1]
 
+    def mask_of_output(self, input_shape: Shape) -> Array | None:
+        """A mask (B, T) as it comes out for a masked input of `input_shape`; None where a layer ends it."""
+        mask: Array | None = np.ones(input_shape[:2], bool)
+        for _, layer, given, _ in self.shapes(input_shape):
+            mask = layer.output_mask(np.empty(given), mask)
+        return mask
+
     def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every weight by tensor name, for an input (B, T, D)."""
         return self._tensor_shapes(input_shape, lambda layer, given: layer.weight_shapes(given))
@@ -281,14 +288,15 @@ class Sequential:
         value += penalties.penalty(
             (layer, own(inputs.weights, name), activities[name]) for name, layer in self.named_layers()
         )
-        gradients = self.backward(
-            inputs.weights,
-            caches,
-            dy,
-            from_logits=of_logits is not None,
-            upstream=inputs.upstream,
-            activities=activities,
-        )
+        with np.errstate(invalid="ignore"):  # what no loss is defined for is NaN, as in Keras
+            gradients = self.backward(
+                inputs.weights,
+                caches,
+                dy,
+                from_logits=of_logits is not None,
+                upstream=inputs.upstream,
+                activities=activities,
+            )
         return output, float(value), gradients
 
     def loss_of_logits(self, loss: str | Named | None) -> Loss | None:

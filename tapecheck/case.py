@@ -12,7 +12,7 @@ import numpy as np
 import tf_oracle
 from reference_impl import Inputs, Masking, Named, Sequential, textbook
 from reference_impl.arguments import NOT_NEGATIVE
-from reference_impl.losses import LOSSES, class_weights, sign_problems, weight_shapes
+from reference_impl.losses import LOSSES, class_weights, output_problems, sign_problems, weight_shapes
 from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, look_up, one_of, positive_int
 from tapecheck.masks import MASKS
@@ -168,6 +168,9 @@ class Case:
             return said
         if fits and self.given is None:  # trained weights may never give a negative output
             said += sign_problems(self.loss, self.model.top_activation)
+        if fits:
+            mask = self.model.mask_of_output(self.input_shape) if self.masks else None
+            said += output_problems(self.loss, np.ones(self.output_shape), mask)
         if self.dtype == "float64" and look_up(LOSSES, self.loss).single:
             said.append(
                 f"`loss` = {self.loss!r} in float64: Keras computes it in float32 and there is nothing to "
@@ -192,6 +195,11 @@ class Case:
             if fits and len(self.output_shape) > 2:
                 said.append("`class_weight` is given, but Keras takes it only for one label a sample")
         return said
+
+    @property
+    def masks(self) -> bool:
+        """Whether some steps do not count."""
+        return self.mask is not None or isinstance(self.model.layers[0], Masking)
 
     @property
     def output_shape(self) -> Shape:

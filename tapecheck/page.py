@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reference_impl.losses import clip_note
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport, errors
 from tapecheck.complexstep import complex_steps
 from tapecheck.text import WIDTH, figure, indent, listed, plain, shortened, table
@@ -189,7 +190,11 @@ def evidence(report: Report) -> Iterator[str]:
     in_table = [line for line in report.wrongs + report.doubts if line.endswith(" is wrong")]
     said = [line for line in report.wrongs + report.doubts if line not in in_table]
     in_first_line = said[:1] if report.answer.traceback or report.answer.not_done else []
-    notes = [*(f"- {line}" for line in said if line not in in_first_line), *side_effects(report)]
+    notes = [
+        *(f"- {line}" for line in said if line not in in_first_line),
+        *side_effects(report),
+        *outputs_clipped(report),
+    ]
     if notes:
         yield from ["", *notes]
     disputed = [
@@ -234,6 +239,14 @@ def witnesses(report: Report, disputed: list[tuple[TensorReport, Element]]) -> I
     losers = Counter(outvoted or of_forward)
     for loser, count in losers.items():
         yield f"{loser} ({count} of {losers.total()})" if len(losers) > 1 else loser
+
+
+def outputs_clipped(report: Report) -> Iterator[str]:
+    """That the loss does not see some of the outputs, on a head that it is not made for."""
+    problem = report.problem
+    note = clip_note(problem.loss, problem.model.head, np.asarray(problem.reference.output))
+    if note:
+        yield f"- note: {note}"
 
 
 def side_effects(report: Report) -> Iterator[str]:

@@ -5,6 +5,7 @@ array of factors (`reduction.factors`). `y_true` comes first everywhere, as in K
 """
 
 from reference_impl.losses.checks import (
+    clip_note,
     loss_of_logits,
     loss_problems,
     output_problems,
@@ -21,6 +22,7 @@ __all__ = [
     "NOT_ARGUMENTS",
     "Loss",
     "class_weights",
+    "clip_note",
     "loss_of_logits",
     "loss_problems",
     "output_problems",

@@ -92,14 +92,35 @@ def head_problem(loss: Loss, head: str | Named | None) -> str:
 
 
 def sign_problems(loss: str | Named | None, activation: str | Named | None) -> list[str]:
-    """Why the loss cannot take the outputs of an activation, whatever its input: they may be negative."""
-    values = look_up(ACTIVATIONS, activation or "linear").value(np.array([-2.0, -0.5, 0.5, 2.0]))
-    if look_up(LOSSES, loss).positive and (values < 0).any():
-        return [
-            f"`loss` = {loss!r} on {name_of(activation)} outputs: a negative one has no logarithm or power; "
-            "use softplus, relu, sigmoid or another activation that is never negative"
-        ]
-    return []
+    """Why the loss cannot take the outputs of an activation, whatever its input is."""
+    values = look_up(ACTIVATIONS, activation or "linear").value(np.array([-6.0, -2.0, -0.5, 0.5, 2.0]))
+    wrong = too_small(look_up(LOSSES, loss), values)
+    if not wrong:
+        return []
+    return [
+        f"`loss` = {loss!r} on {name_of(activation)} outputs: {wrong}; use softplus, sigmoid, softmax or "
+        "another activation of positive values"
+    ]
+
+
+def clip_note(loss: str | Named | None, head: str | Named | None, output: Array) -> str:
+    """How much of an output the loss clips, so that it has no gradient, and what to do; "" for nothing."""
+    found = look_up(LOSSES, loss)
+    if loss is None or name_of(head) == found.fuses:
+        return ""
+    clipped = int(found.clips(output).sum())
+    hint = f"; use activation={found.fuses!r}, or from_logits=True" if found.fuses else ""
+    share = f"{clipped} of {output.size} outputs"
+    return f"{loss} clips {share}, through which no gradient flows{hint}" if clipped else ""
+
+
+def too_small(loss: Loss, outputs: Array) -> str:
+    """Why the loss cannot take some of the outputs, or ""."""
+    if loss.least and (outputs < 0).any():
+        return "a negative one has no logarithm or power"
+    if loss.least == "more" and (outputs == 0).any():
+        return "the derivative at 0 is infinite"
+    return ""
 
 
 def output_problems(loss: str | Named | None, output: Array, mask: Array | None) -> list[str]:
@@ -110,10 +131,8 @@ def output_problems(loss: str | Named | None, output: Array, mask: Array | None)
             f"`loss` = {loss!r} on a masked output {output.shape}: it takes all steps of a sample together, "
             f"but Keras multiplies its values {output.shape[:1]} by the mask {mask.shape}"
         ]
-    below = output[output < 0]
-    if found.positive and below.size:
-        return [f"`loss` = {loss!r} on an output that holds {below[0]!s}: it has no logarithm or power"]
-    return []
+    wrong = too_small(found, output)
+    return [f"`loss` = {loss!r} on an output that holds {output.min()!s}: {wrong}"] if wrong else []
 
 
 def name_of(head: str | Named | None) -> str:

@@ -20,11 +20,15 @@ def circle(y_true: Array, y: Array, gamma: float, margin: float, remove_diagonal
     return np.where(with_rivals(y_true, remove_diagonal), value, 0 * value)
 
 
-def d_circle(y_true: Array, y: Array, gamma: float, margin: float, remove_diagonal: bool) -> Array:
+def d_circle(
+    y_true: Array, y: Array, gamma: float, margin: float, remove_diagonal: bool, w: Array | None = None
+) -> Array:
+    """The derivative of the sum of the values times `w` (B,), or 1: each value reads every row of `y`."""
     alike, unlike = pairs(y_true, remove_diagonal)
     near, far, d_near, d_far = weighted(y, gamma, margin)
     slope = sigmoid(log_sum_exp(near, alike) + log_sum_exp(far, unlike))[:, None]  # of the softplus
     slope = np.where(with_rivals(y_true, remove_diagonal)[:, None], slope, 0 * slope)
+    slope = slope if w is None else slope * w[:, None]
     d_distance = slope * (share(near, alike) * d_near + share(far, unlike) * d_far)  # (B, B)
     d_product = where_positive_part(-d_distance, 1 - y @ y.T)
     return d_product @ y + d_product.T @ y  # each embedding is compared, and is compared with

@@ -124,4 +124,5 @@ def categorical_generalized_cross_entropy(y_true: Array, y: Array, q: float) -> 
 def d_categorical_generalized_cross_entropy(y_true: Array, y: Array, q: float) -> Array:
     t = one_hot(y_true, y.shape[-1])
     p = (t * y).sum(axis=-1, keepdims=True)
-    return -t * p ** (q - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # at p = 0 it is infinite
+        return -t * p ** (q - 1)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from reference_impl.spec import Shape
+from reference_impl.arithmetic import EPSILON
+from reference_impl.spec import Array, Shape
 
 
 def classes(output_shape: Shape, **_: Any) -> str | None:
@@ -46,3 +47,26 @@ def labels_in_time(output_shape: Shape, **_: Any) -> str | None:
 def one_a_sample(output_shape: Shape, **_: Any) -> Shape:
     """The shape of the values of a loss that takes all steps of a sample together."""
     return output_shape[:1]
+
+
+# ---- which outputs Keras clips, so that nothing flows back through them
+
+
+def none_clipped(y: Array) -> Array:
+    return y != y
+
+
+def improbable(y: Array) -> Array:
+    return (y < EPSILON) | (y > 1 - EPSILON)
+
+
+def improbable_shares(y: Array) -> Array:
+    return improbable(y / y.sum(axis=-1, keepdims=True))
+
+
+def above_one(y: Array) -> Array:
+    return (y < EPSILON) | (y > 1)
+
+
+def below_zero(y: Array) -> Array:
+    return y < EPSILON

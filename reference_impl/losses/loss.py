@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from reference_impl.losses.fits import none_clipped
 from reference_impl.losses.reduction import FREE, factors
 from reference_impl.losses.targets import REAL, Targets
 from reference_impl.spec import Array, Entry, Shape
@@ -51,8 +52,9 @@ class Loss(Entry):
     fits: Callable[..., str | None] = any_output
     shape: Callable[..., Shape] = per_row  # of the values, for an output of a shape
     counted: Callable[..., Array | None] = every_sample  # which samples count, by their labels
-    compares: bool = False  # whether each value is of all samples' outputs
-    positive: bool = False  # whether a negative output has no value
+    least: str = ""  # "zero" where a negative output has no value, "more" where zero has no derivative
+    clips: Callable[[Array], Array] = none_clipped  # which outputs are clipped, as booleans
+    couples: bool = False  # whether a value reads other samples too: then `backward` takes all factors as `w`
     single: bool = False  # whether Keras computes in float32 whatever the dtype is
     arguments: Mapping[str, Any] = field(default_factory=dict)
     from_logits: bool = False
@@ -68,7 +70,8 @@ class Loss(Entry):
         if given:
             pair = Pair(partial(pair.value, **given), partial(pair.backward, **given))
         bound = replace(self, value=pair.value, backward=pair.backward)
-        return replace(bound, arguments=given, from_logits=from_logits, reduction=reduction)
+        clips = none_clipped if from_logits else self.clips
+        return replace(bound, arguments=given, from_logits=from_logits, reduction=reduction, clips=clips)
 
     def factors(
         self, y_true: Array, values: Array, sample_weight: Array | None = None, mask: Array | None = None
@@ -79,10 +82,13 @@ class Loss(Entry):
         counted = self.counted(y_true, **self.arguments)
         if counted is not None:
             mask = counted if mask is None else counted & mask
-        w = factors(values, self.reduction, sample_weight, mask)
-        # A sample that does not count has the value 0, but its output is in the values of the others: so
-        # it has their factor, which is the same for all.
-        return 0 * w + w.max() if self.compares else w
+        return np.asarray(factors(values, self.reduction, sample_weight, mask))
+
+    def derivative(self, w: Array, y: Array) -> tuple[Array | int, Callable[[Array, Array], Array]]:
+        """The factors `w` as `y` is multiplied by them, and the derivative, which makes a gradient together.
+        Where values read other samples too, the factors are within the derivative, and 1 is left.
+        """
+        return (1, partial(self.backward, w=w)) if self.couples else (spread(w, y), self.backward)
 
     def value_and_gradient(
         self, y_true: Array, y: Array, sample_weight: Array | None = None, mask: Array | None = None
@@ -90,7 +96,8 @@ class Loss(Entry):
         """The loss, a scalar, and its gradient, of the shape of `y`."""
         values = self.value(y_true, y)
         w = self.factors(y_true, values, sample_weight, mask)
-        return (w * values).sum(), spread(w, y) * self.backward(y_true, y)
+        factor, d_loss = self.derivative(w, y)
+        return np.sum(w * values), factor * d_loss(y_true, y)
 
 
 def spread(w: Array, y: Array) -> Array:

@@ -11,7 +11,8 @@ Axis = int | tuple[int, ...] | None
 
 
 def dice(y_true: Array, y: Array, axis: Axis) -> Array:
-    return 1 - 2 * summed(y_true * y, axis) / (summed(y_true, axis) + summed(y, axis) + EPSILON)
+    overlap = 2 * summed(y_true * y, axis) / (summed(y_true, axis) + summed(y, axis) + EPSILON)
+    return np.asarray(1 - overlap)
 
 
 def d_dice(y_true: Array, y: Array, axis: Axis) -> Array:
@@ -23,7 +24,7 @@ def d_dice(y_true: Array, y: Array, axis: Axis) -> Array:
 def tversky(y_true: Array, y: Array, alpha: float, beta: float, axis: Axis) -> Array:
     both = summed(y_true * y, axis)
     missed, false = summed(y_true * (1 - y), axis), summed((1 - y_true) * y, axis)
-    return 1 - both / (both + alpha * missed + beta * false + EPSILON)
+    return np.asarray(1 - both / (both + alpha * missed + beta * false + EPSILON))
 
 
 def d_tversky(y_true: Array, y: Array, alpha: float, beta: float, axis: Axis) -> Array:

@@ -6,10 +6,14 @@ from reference_impl.losses import regression as re
 from reference_impl.losses.circle import circle, d_circle, with_rivals
 from reference_impl.losses.ctc import ctc, d_ctc
 from reference_impl.losses.fits import (
+    above_one,
     alpha_a_class,
     axis_of_samples,
     batch,
+    below_zero,
     classes,
+    improbable,
+    improbable_shares,
     labels_in_time,
     one_a_sample,
 )
@@ -43,11 +47,15 @@ LOSSES = {
         re.mean_absolute_percentage_error, re.d_mean_absolute_percentage_error, NONZERO, defaults=MEAN
     ),
     "mean_squared_logarithmic_error": Loss(
-        re.mean_squared_logarithmic_error, re.d_mean_squared_logarithmic_error, NOT_NEGATIVE, defaults=MEAN
+        re.mean_squared_logarithmic_error,
+        re.d_mean_squared_logarithmic_error,
+        NOT_NEGATIVE,
+        clips=below_zero,
+        defaults=MEAN,
     ),
     "huber": Loss(re.huber, re.d_huber, REAL, defaults={"delta": 1.0} | MEAN),
     "log_cosh": Loss(re.log_cosh, re.d_log_cosh, REAL, defaults=MEAN),
-    "poisson": Loss(re.poisson, re.d_poisson, COUNTS, positive=True, defaults=MEAN),
+    "poisson": Loss(re.poisson, re.d_poisson, COUNTS, least="zero", defaults=MEAN),
     "cosine_similarity": Loss(
         re.cosine_similarity, re.d_cosine_similarity, DIRECTIONS, fits=classes, defaults={"axis": -1} | MEAN
     ),
@@ -62,6 +70,7 @@ LOSSES = {
         BINARY,
         Pair(ce.sigmoid_crossentropy, ce.d_sigmoid_crossentropy),
         fuses="sigmoid",
+        clips=improbable,
         defaults=SMOOTHED,
     ),
     "categorical_crossentropy": Loss(
@@ -71,6 +80,7 @@ LOSSES = {
         Pair(ce.softmax_crossentropy, ce.d_softmax_crossentropy),
         fuses="softmax",
         fits=classes,
+        clips=improbable_shares,
         defaults=SMOOTHED,
     ),
     "sparse_categorical_crossentropy": Loss(
@@ -81,6 +91,7 @@ LOSSES = {
         fuses="softmax",
         fits=classes,
         counted=ce.not_ignored,
+        clips=improbable,
         defaults={"from_logits": False, "ignore_class": None, "axis": -1} | MEAN,
     ),
     "binary_focal_crossentropy": Loss(
@@ -89,6 +100,7 @@ LOSSES = {
         BINARY,
         Pair(focal.sigmoid_focal_crossentropy, focal.d_sigmoid_focal_crossentropy),
         fuses="sigmoid",
+        clips=improbable,
         defaults={"apply_class_balancing": False} | FOCAL,
     ),
     "categorical_focal_crossentropy": Loss(
@@ -97,15 +109,18 @@ LOSSES = {
         ONE_HOT,
         Pair(focal.softmax_focal_crossentropy, focal.d_softmax_focal_crossentropy),
         fits=alpha_a_class,
+        clips=improbable_shares,
         defaults=FOCAL,
     ),
-    "kl_divergence": Loss(ce.kl_divergence, ce.d_kl_divergence, PROBABILITIES, defaults=MEAN),
+    "kl_divergence": Loss(
+        ce.kl_divergence, ce.d_kl_divergence, PROBABILITIES, clips=above_one, defaults=MEAN
+    ),
     "categorical_generalized_cross_entropy": Loss(
         ce.categorical_generalized_cross_entropy,
         ce.d_categorical_generalized_cross_entropy,
         LABELS,
         fits=classes,
-        positive=True,
+        least="more",
         defaults={"q": 0.5} | MEAN,
     ),
     # ---- of overlap, of pairs, of sequences
@@ -131,7 +146,7 @@ LOSSES = {
         PAIRS,
         fits=batch,
         counted=with_rivals,
-        compares=True,
+        couples=True,
         defaults={"gamma": 80.0, "margin": 0.4, "remove_diagonal": True} | MEAN,
     ),
     "ctc": Loss(ctc, d_ctc, SEQUENCES, fits=labels_in_time, shape=one_a_sample, single=True, defaults=MEAN),

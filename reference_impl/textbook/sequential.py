@@ -8,7 +8,7 @@ import numpy as np
 from reference_impl import penalties
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
-from reference_impl.losses import LOSSES, Loss, spread
+from reference_impl.losses import LOSSES, Loss
 from reference_impl.lstm import LSTM
 from reference_impl.penalties import Outputs
 from reference_impl.sequential import Sequential, own
@@ -97,8 +97,8 @@ def backpropagate(model: Sequential, inputs: Inputs, loss: str | Named | None) -
     y, weights = inputs.y, inputs.weights
 
     used, of = loss_and_what_it_is_of(model, loss, output, kept)
-    d_loss = used.backward
-    w = spread(used.factors(y, used.value(y, of), inputs.sample_weight, kept[-1].mask), of)
+    factors = used.factors(y, used.value(y, of), inputs.sample_weight, kept[-1].mask)
+    w, d_loss = used.derivative(factors, of)  # (B, 1), or (B, T, 1)
     dy = w * d_loss(y, of)
     from_logits = of is not output
 

@@ -109,11 +109,16 @@ def test_losses_of_logarithms_need_outputs_that_are_never_negative():
         for activation in (None, "tanh", Named("leaky_relu", negative_slope=0.1)):
             (said,) = sign_problems(loss, activation)
             assert "outputs: a negative one has no logarithm or power" in said
-        for activation in ("relu", "sigmoid", "softmax", "softplus", "exponential"):
+        for activation in ("sigmoid", "softmax", "softplus", "exponential"):
             assert sign_problems(loss, activation) == []
         (said,) = output_problems(loss, np.array([[0.5, -0.25]]), None)
-        assert "on an output that holds -0.25" in said
-        assert output_problems(loss, np.array([[0.5, 0.0]]), None) == []
+        assert "on an output that holds -0.25: a negative one" in said
+        assert output_problems(loss, np.array([[0.5, 0.1]]), None) == []
+    assert sign_problems("poisson", "relu") == output_problems("poisson", np.zeros((2, 3)), None) == []
+    (said,) = sign_problems("categorical_generalized_cross_entropy", "relu")
+    assert "on relu outputs: the derivative at 0 is infinite" in said
+    (said,) = output_problems("categorical_generalized_cross_entropy", np.zeros((2, 3)), None)
+    assert "on an output that holds 0.0: the derivative at 0 is infinite" in said
     assert sign_problems("mean_squared_logarithmic_error", None) == []  # it is clipped there
 
 
