@@ -84,7 +84,7 @@ class Sequential:
         """A mask (B, T) as it comes out for a masked input of `input_shape`; None where a layer ends it."""
         mask: Array | None = np.ones(input_shape[:2], bool)
         for _, layer, given, _ in self.shapes(input_shape):
-            mask = layer.output_mask(np.empty(given), mask)
+            mask = layer.output_mask(np.zeros(given), mask)
         return mask
 
     def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:

@@ -184,11 +184,7 @@ class Case:
         kinds = ["sample", "step"]
         if given and fits and not said:
             kinds = list(weight_shapes(self.loss, self.output_shape))
-        if given and not kinds:
-            said.append(
-                f"`{given[0]}` is given, but {self.loss!r} compares the samples of a batch: it takes none"
-            )
-        elif "sample_weight" in given:
+        if "sample_weight" in given:
             said += one_of("sample_weight", self.sample_weight, kinds)
         if "class_weight" in given:
             said += class_weight_problems(self.class_weight)

@@ -23,6 +23,7 @@ from tapecheck.case import Case
 
 MSE, MAE = "mean_squared_error", "mean_absolute_error"
 BCE, CCE = "binary_crossentropy", "categorical_crossentropy"
+SPARSE = "sparse_categorical_crossentropy"
 
 L1_L2 = Named("l1_l2", l1=0.1, l2=0.2)
 ORTHOGONAL = Named("orthogonal_regularizer", factor=0.3, mode="columns")
@@ -129,6 +130,17 @@ CATALOGUE = (
     Case("recurrent-dropout", Sequential([LSTM(6, recurrent_dropout=0.4, return_sequences=True), Dense(2)]), 3, 7, 4, initial_state="random", training=True),
     Case("both-dropouts-masked-float32", Sequential([LSTM(6, dropout=0.3, recurrent_dropout=0.3, go_backwards=True, seed=7), Dense(2)]), 3, 7, 8, dtype="float32", mask="random", training=True),
     Case("keras-initializers", Sequential([LSTM(5, kernel_initializer=Named("random_normal", stddev=0.7), recurrent_initializer="glorot_normal", bias_initializer="ones"), Dense(2, kernel_initializer="he_uniform")]), 3, 7, 4),
+
+    # Losses with arguments and other reductions; weights of steps, samples and classes; a mask that reaches the loss.
+    Case("huber-delta-sum", Sequential([LSTM(5, return_sequences=True), Dense(3)]), 4, 6, 2, Named("huber", delta=0.5, reduction="sum")),
+    Case("bce-from-logits", Sequential([LSTM(5, return_sequences=True), Dense(3)]), 4, 6, 2, Named(BCE, from_logits=True, label_smoothing=0.1)),
+    Case("sparse-labels-weighed", Sequential([LSTM(5, return_sequences=True), Dense(4, activation="softmax")]), 3, 7, 2, SPARSE, sample_weight="step"),
+    Case("sparse-labels-ignored", Sequential([LSTM(5, return_sequences=True), Dense(4)]), 3, 7, 2, Named(SPARSE, from_logits=True, ignore_class=-1), mask="random"),
+    Case("focal-weighed-float32", Sequential([LSTM(5), Dense(3, activation="softmax")]), 6, 7, 2, Named("categorical_focal_crossentropy", alpha=(0.1, 0.2, 0.7)), "float32", sample_weight="sample"),
+    Case("class-weights", Sequential([LSTM(5), Dense(3, activation="softmax")]), 6, 7, 2, CCE, class_weight={0: 0.5, 2: 3.0}),
+    Case("masked-weighed-tversky", Sequential([LSTM(5, return_sequences=True), Dense(3, activation="sigmoid")]), 4, 7, 2, Named("tversky", alpha=0.3, axis=-1), mask="random", sample_weight="sample"),
+    Case("circle-weighed", Sequential([LSTM(5), Dense(4)]), 6, 7, 2, Named("circle", gamma=4.0), sample_weight="sample"),
+    Case("ctc-float32", Sequential([LSTM(5, return_sequences=True), Dense(4)]), 3, 8, 2, "ctc", "float32"),
 )
 
 # Where Keras itself is off, in the versions that docs/findings.md names: run by name, never among the others.

@@ -146,4 +146,9 @@ def nth(given: Any, n: int) -> Any:
     return given.stack[n] if isinstance(given, Copies) else given
 
 
-STACKED: dict[Any, Callable[..., Any]] = {np.where: where, np.split: split, np.stack: stack}
+STACKED: dict[Any, Callable[..., Any]] = {
+    np.where: where,
+    np.split: split,
+    np.stack: stack,
+    np.sum: lambda array: array.sum(),
+}

@@ -10,7 +10,7 @@ from tf_oracle.start import load
 
 def keras_loss(loss: str | Named, dtype: np.dtype) -> Any:
     """The `keras.losses` object. Keras's own default dtype is float32 whatever the outputs are, and two of
-    its losses keep a float32 number even so, which is put right here (docs/findings.md, 3 and 8).
+    its losses keep a float32 number even so, which is put right here (docs/findings.md, 3 and 24).
     """
     name, arguments = (loss.name, loss.arguments) if isinstance(loss, Named) else (loss, {})
     in_dtype = {

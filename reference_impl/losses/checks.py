@@ -70,8 +70,6 @@ def weight_shapes(loss: str | Named | None, output_shape: Shape) -> dict[str, Sh
     One weight a sample is (B, 1) where there are steps: Keras multiplies (B,) along the time axis.
     """
     found = look_up(LOSSES, loss)
-    if found.compares:
-        return {}
     if len(output_shape) < 3 or len(found.shape(output_shape, **found.arguments)) == 1:
         return {"sample": output_shape[:1]}
     return {"sample": (output_shape[0], 1), "step": output_shape[:-1]}

@@ -69,7 +69,7 @@ def terms(exponents: Array, counted: Array) -> Array:
 
 def top_of(exponents: Array, counted: Array) -> Array:
     """The largest counted entry of each row, so that no exponential overflows."""
-    least = exponents.min(axis=1, keepdims=True)
+    least = -(-exponents).max(axis=1, keepdims=True)
     return np.where(some(counted), exponents, least).max(axis=1, keepdims=True)
 
 

@@ -82,7 +82,7 @@ class Loss(Entry):
         counted = self.counted(y_true, **self.arguments)
         if counted is not None:
             mask = counted if mask is None else counted & mask
-        return np.asarray(factors(values, self.reduction, sample_weight, mask))
+        return factors(values, self.reduction, sample_weight, mask)
 
     def derivative(self, w: Array, y: Array) -> tuple[Array | int, Callable[[Array, Array], Array]]:
         """The factors `w` as `y` is multiplied by them, and the derivative, which makes a gradient together.
@@ -102,4 +102,4 @@ class Loss(Entry):
 
 def spread(w: Array, y: Array) -> Array:
     """Factors (B,), (B, T) or () with as many axes as the `y` that they multiply."""
-    return np.reshape(w, w.shape + (1,) * (y.ndim - w.ndim))
+    return w.reshape(w.shape + (1,) * (y.ndim - w.ndim))

@@ -11,32 +11,33 @@ Axis = int | tuple[int, ...] | None
 
 
 def dice(y_true: Array, y: Array, axis: Axis) -> Array:
-    overlap = 2 * summed(y_true * y, axis) / (summed(y_true, axis) + summed(y, axis) + EPSILON)
-    return np.asarray(1 - overlap)
+    both, total = summed(y_true * y, axis), summed(y_true, axis) + summed(y, axis) + EPSILON
+    return (1 - 2 * both / total).reshape(overlap_shape(y.shape, axis))
 
 
 def d_dice(y_true: Array, y: Array, axis: Axis) -> Array:
-    both = summed(y_true * y, axis, True)
-    total = summed(y_true, axis, True) + summed(y, axis, True) + EPSILON
+    both, total = summed(y_true * y, axis), summed(y_true, axis) + summed(y, axis) + EPSILON
     return -2 * (y_true / total - both / total**2)
 
 
 def tversky(y_true: Array, y: Array, alpha: float, beta: float, axis: Axis) -> Array:
     both = summed(y_true * y, axis)
     missed, false = summed(y_true * (1 - y), axis), summed((1 - y_true) * y, axis)
-    return np.asarray(1 - both / (both + alpha * missed + beta * false + EPSILON))
+    index = both / (both + alpha * missed + beta * false + EPSILON)
+    return (1 - index).reshape(overlap_shape(y.shape, axis))
 
 
 def d_tversky(y_true: Array, y: Array, alpha: float, beta: float, axis: Axis) -> Array:
-    both = summed(y_true * y, axis, True)
-    missed, false = summed(y_true * (1 - y), axis, True), summed((1 - y_true) * y, axis, True)
+    both = summed(y_true * y, axis)
+    missed, false = summed(y_true * (1 - y), axis), summed((1 - y_true) * y, axis)
     total = both + alpha * missed + beta * false + EPSILON
     d_total = y_true - alpha * y_true + beta * (1 - y_true)
     return -(y_true / total - both * d_total / total**2)
 
 
-def summed(values: Array, axis: Axis, keepdims: bool = False) -> Array:
-    return np.asarray(values.sum(axis=axis, keepdims=keepdims))
+def summed(values: Array, axis: Axis) -> Array:
+    """The sum, with an axis of one entry for each that it is over."""
+    return values.sum(axis=axis, keepdims=True)
 
 
 def overlap_shape(output_shape: Shape, axis: Axis, **_: Any) -> Shape:

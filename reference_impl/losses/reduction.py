@@ -29,30 +29,28 @@ def factors(
 
     `sample_weight` and `mask`, of booleans, are (B,) or (B, T), or (B, 1) for one weight a sample.
     """
-    one = as_array(0 * values + 1)  # an array in any arithmetic, also of one number for the batch
-    weight = sample_weight
+    w = 0 * values.reshape(values.shape or (1,)) + 1
     if mask is not None:
-        counted = np.where(mask, 1 + 0 * one, 0 * one)
+        w = np.where(mask, w, 0 * w)
         if reduction in MEANS:  # a mean over what is not masked, zero where all is
-            counted = counted * mask.size / max(int(mask.sum()), 1)
-        weight = counted if sample_weight is None else counted * sample_weight
-    if weight is None:
-        return one if reduction in SUMS else as_array(one / one.size)
-
-    if one.ndim == 0 and weight.shape == (1,):  # Keras squeezes it, and reduces nothing any more
-        return as_array(one * weight[0])
-    w = one * weight
+            w = w * mask.size / max(int(mask.sum()), 1)
+    if sample_weight is not None:
+        w = w * sample_weight
     if reduction in MEANS:
         w = w / w.size
     elif reduction == BY_WEIGHT:
-        total = weight.sum()
+        total = total_weight(values, sample_weight, mask)
         w = 0 * w if total == 0 else w / total
-    return as_array(w.sum() if one.ndim == 0 else w)
+    return w.reshape(values.shape) if values.ndim else w.sum(keepdims=True).reshape(())
 
 
-def as_array(value: Any) -> Any:
-    """The value, as an array of no axes where it is a single number of an arithmetic without arrays."""
-    return value if hasattr(value, "ndim") else np.asarray(value)
+def total_weight(values: Array, sample_weight: Array | None, mask: Array | None) -> Any:
+    """What "mean_with_sample_weight" divides by: (B, 1) are added up without the steps that they are of."""
+    if sample_weight is None:
+        return values.size if mask is None else int(mask.sum())
+    if values.ndim == 0 and sample_weight.shape == (1,):  # Keras squeezes it, and divides by nothing
+        return 1
+    return (sample_weight if mask is None else np.where(mask, sample_weight, 0 * sample_weight)).sum()
 
 
 def class_weights(y: Array, class_weight: Mapping[int, float]) -> Array:
