@@ -180,10 +180,18 @@ def test_circle_of_a_sample_without_a_partner_is_zero():
         np.abs(found.backward(y_true, y) - gradient).max()
         <= 64 * np.finfo(float).eps * np.abs(gradient).max()
     )
-    whole = float(keras_loss("circle", y.dtype)(y_true, y))
     w = found.factors(y_true, found.value(y_true, y))
-    assert w.tolist() == [0.25] * 5  # its value is 0, and its output is in those of the others
-    assert (w * found.value(y_true, y)).sum() == pytest.approx(whole)
+    assert w.tolist() == [0.25, 0.25, 0.25, 0, 0.25]
+
+    tf, weight = load().tf, np.array([1.0, 0.5, 2.0, 4.0, 0.0])
+    outputs = tf.constant(y)
+    with tf.GradientTape() as tape:  # its output is in the values of the others, with their factors
+        tape.watch(outputs)
+        whole = keras_loss("circle", y.dtype)(y_true, outputs, weight)
+    value, dy = found.value_and_gradient(y_true, y, weight)
+    assert value == pytest.approx(float(whole), rel=1e-13)
+    assert dy[3].all()
+    assert dy == pytest.approx(tape.gradient(whole, outputs).numpy(), rel=1e-11)
 
 
 def test_pieces():
