@@ -208,9 +208,10 @@ class Writer:
         line = next(
             each for each in program.BACKPROPAGATE.assignments if each.target == "dy"
         )  # not the loop's
-        if loss is None:
+        found = look_up(LOSSES, loss)
+        if loss is None or found.couples:  # then there is no factor to take away
             return
-        backward = look_up(LOSSES, loss).backward
+        backward = found.backward
         each = inlined(backward, [expression("y_true"), expression("y_pred")])
         if each is None:
             return
