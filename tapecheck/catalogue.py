@@ -89,6 +89,7 @@ CATALOGUE = (
     Case("relu-inside-random-state", Sequential([LSTM(5, activation="relu"), Dense(3)]), 4, 7, 6, initial_state="random"),
     Case("sigmoid-inside", Sequential([LSTM(5, activation="sigmoid", recurrent_activation="tanh"), Dense(2)]), 3, 7, 4),
     Case("softmax-inside", Sequential([LSTM(5, activation="softmax", recurrent_activation="softmax"), Dense(2)]), 3, 7, 4),
+    Case("hard-sigmoid-inside", Sequential([LSTM(5, activation="silu", recurrent_activation="hard_sigmoid", return_sequences=True), Dense(2)]), 3, 7, 4, initial_state="random"),
     Case("gelu-inside-float32", Sequential([LSTM(5, activation="gelu", return_sequences=True), Dense(3, activation="hard_silu")]), 3, 7, 4, dtype="float32"),
     Case("slopes-inside", Sequential([LSTM(5, activation=Named("elu", alpha=0.5), return_sequences=True), Dense(3, activation=Named("leaky_relu", negative_slope=0.1))]), 3, 7, 4),
     Case("linear-inside", Sequential([LSTM(5, activation=None, return_sequences=True), Dense(2)]), 3, 7, 4),
