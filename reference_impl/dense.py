@@ -85,9 +85,10 @@ class Dense(Layer):
 
     def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, DenseCache]:
         if batch_last(x):
-            logits = (x.swapaxes(0, 1) @ weights["kernel"]).swapaxes(0, 1)  # (B, T, K)
+            B, T, _ = x.shape
+            logits = columns(x).T.dot(weights["kernel"]).reshape(T, B, -1).swapaxes(0, 1).copy()
         else:
-            logits = (rows(x) @ weights["kernel"]).reshape(self.output_shape(x.shape))
+            logits = rows(x).dot(weights["kernel"]).reshape(self.output_shape(x.shape))
         if self.use_bias:
             logits += weights["bias"]
         y = activation(self.activation).value(logits)
@@ -104,25 +105,32 @@ class Dense(Layer):
         x, W_y = cache.x, weights["kernel"]
         if batch_last(x):
             dlogits = dlogits.swapaxes(0, 1)  # (T, B, K)
-            dx = (W_y @ dlogits.swapaxes(1, 2)).transpose(2, 0, 1)
-            columns = x.transpose(2, 1, 0).reshape(x.shape[-1], -1)  # (H, T*B)
+            gradients = {
+                "x": (W_y @ dlogits.swapaxes(1, 2)).transpose(2, 0, 1),
+                "kernel": columns(x).dot(rows(dlogits)),
+            }
         else:
-            dx = (rows(dlogits) @ W_y.T).reshape(x.shape)
-            columns = rows(x).T
-        dlogits = rows(dlogits)  # (N, K)
-        gradients = {"x": dx, "kernel": columns @ dlogits}
+            gradients = {
+                "x": rows(dlogits).dot(W_y.T).reshape(x.shape),
+                "kernel": rows(x).T.dot(rows(dlogits)),
+            }
         if self.use_bias:
-            gradients["bias"] = dlogits.sum(axis=0)
+            gradients["bias"] = rows(dlogits).sum(axis=0)
         return gradients
 
 
 def rows(array: Array) -> Array:
-    """(..., H) as (N, H), one product for every step of every sample."""
+    """(..., H) as (N, H): one product for every step of every sample."""
     return array.reshape(-1, array.shape[-1])
 
 
+def columns(array: Array) -> Array:
+    """(B, T, H) as (H, T*B)."""
+    return array.transpose(2, 1, 0).reshape(array.shape[-1], -1)
+
+
 def batch_last(x: Array) -> bool:
-    """Whether (B, T, H) lies in memory as (T, H, B), as what an LSTM returns does. It is multiplied step by
-    step then, and its gradient lies as it does: nothing of the size of an LSTM's output is copied on its way.
+    """Whether (B, T, H) lies in memory as (T, H, B), as what an LSTM returns does. Its gradient is made to
+    lie as it does, and what is copied for a product is copied in the order of memory.
     """
     return x.ndim == 3 and x.strides[0] < x.strides[2] < x.strides[1]

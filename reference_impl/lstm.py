@@ -153,6 +153,8 @@ class LSTM(Layer):
         return recurrence.forward(self, weights, x, given)
 
     def final_state(self, cache: LSTMCache) -> Arrays:
+        if not (self.return_state or self.stateful):
+            return {}
         return {"final_h": cache.h[-1].T.copy(), "final_c": cache.gated[-1, 2].T.copy()}
 
     def backward(

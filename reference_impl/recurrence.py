@@ -130,9 +130,9 @@ def backward(layer: "LSTM", cache: LSTMCache, dy: Array, upstream: Mapping[str, 
 
     # What multiplies dh and dc: dz_o = dh * k_o, dz_i = dc * k_i, …, dc = dh * k_c + dc_next.
     k_oif, k_cg = np.empty((3, H, B), dtype), np.empty((2, H, B), dtype)
-    (k_o, k_if), (k_c, k_g) = (k_oif[0], k_oif[1:]), k_cg
+    (k_o, k_i, k_f), (k_c, k_g) = k_oif, k_cg
     dz = np.empty((4, H, B), dtype)  # one step's
-    dz_oif, dz_o, dz_if, dz_g, dz_rows = dz[:3], dz[0], dz[1:3], dz[3], dz.reshape(4 * H, B)
+    dz_oif, dz_rows, (dz_o, dz_i, dz_f, dz_g) = dz[:3], dz.reshape(4 * H, B), dz
 
     steps = -(-ROWS // B)
     dz_steps = np.empty((4 * H, min(steps, T), B), dtype)
@@ -165,7 +165,8 @@ def backward(layer: "LSTM", cache: LSTMCache, dy: Array, upstream: Mapping[str, 
             np.add(dc, dc_now, dc)
             # dz = [dh * phi(c), dc * g, dc * c_prev, dc * i] * [sigma'(o) sigma'(i) sigma'(f) phi'(g)]
             np.multiply(dh, k_o, dz_o)
-            np.multiply(dc, k_if, dz_if)
+            np.multiply(dc, k_i, dz_i)  # three calls: one that repeats dc takes longer
+            np.multiply(dc, k_f, dz_f)
             np.multiply(dc, k_g, dz_g)
             if sigma.couple:
                 dz_oif[...] = sigma.couple(dz_oif, oif)

@@ -6,7 +6,7 @@ Tensor names are Keras's: a layer is its type in snake case, numbered from the s
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -27,9 +27,11 @@ from reference_impl.losses import (
     weight_shapes,
 )
 from reference_impl.penalties import Outputs
+from reference_impl.remembered import remembered
 from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, look_up
 
 DTYPES = ("float32", "float64")
+FLOATS = frozenset(map(np.dtype, DTYPES))
 NO_OUTPUTS: Mapping[str, Outputs] = MappingProxyType({})
 
 
@@ -61,13 +63,16 @@ class Sequential:
 
     # ---- names and shapes
 
-    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+    @remembered
+    def named_layers(self) -> Sequence[tuple[str, Layer]]:
         """Each layer with its name, first to last."""
         seen: Counter[str] = Counter()
+        named = []
         for layer in self.layers:
             kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
-            yield f"{kind}_{seen[kind]}" if seen[kind] else kind, layer
+            named.append((f"{kind}_{seen[kind]}" if seen[kind] else kind, layer))
             seen[kind] += 1
+        return tuple(named)
 
     def shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
         """Name, layer, input shape and output shape of each layer, for an input (B, T, D)."""
@@ -76,6 +81,7 @@ class Sequential:
             yield name, layer, input_shape, output_shape
             input_shape = output_shape
 
+    @remembered
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the model's output for an input of `input_shape` (B, T, D)."""
         return list(self.shapes(input_shape))[-1][-1]
@@ -89,27 +95,26 @@ class Sequential:
 
     def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every weight by tensor name, for an input (B, T, D)."""
-        return self._tensor_shapes(input_shape, lambda layer, given: layer.weight_shapes(given))
+        return dict(self._tensor_shapes("weight_shapes", input_shape))
 
     def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every initial state by tensor name, for an input (B, T, D)."""
-        return self._tensor_shapes(input_shape, lambda layer, given: layer.state_shapes(given))
+        return dict(self._tensor_shapes("state_shapes", input_shape))
 
     def dropout_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every array of dropout factors by tensor name, for an input (B, T, D)."""
-        return self._tensor_shapes(input_shape, lambda layer, given: layer.dropout_shapes(given))
+        return dict(self._tensor_shapes("dropout_shapes", input_shape))
 
     def upstream_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of every final state that is an output of its own, by tensor name."""
-        return self._tensor_shapes(input_shape, lambda layer, given: layer.upstream_shapes(given))
+        return dict(self._tensor_shapes("upstream_shapes", input_shape))
 
-    def _tensor_shapes(
-        self, input_shape: Shape, shapes_of: Callable[[Layer, Shape], dict[str, Shape]]
-    ) -> dict[str, Shape]:
+    @remembered
+    def _tensor_shapes(self, kind: str, input_shape: Shape) -> Mapping[str, Shape]:
         return {
             f"{name}/{tensor}": shape
             for name, layer, given, _ in self.shapes(input_shape)
-            for tensor, shape in shapes_of(layer, given).items()
+            for tensor, shape in getattr(layer, kind)(given).items()
         }
 
     def of_weights(self, kind: str) -> dict[str, str | Named]:
@@ -120,10 +125,21 @@ class Sequential:
             for tensor, value in layer.of_weights(kind).items()
         }
 
+    @remembered
+    def _regularized(self) -> bool:
+        """Whether anything is added to the loss."""
+        return any(
+            layer.of_weights("regularizer") or penalties.activity(layer) for _, layer in self.named_layers()
+        )
+
     # ---- what can be wrong
 
     def problems(self, input_shape: Shape | None = None) -> list[str]:
         """Everything wrong with the model, and with an input of `input_shape` for it, a sentence each."""
+        return list(self._problems(input_shape))
+
+    @remembered
+    def _problems(self, input_shape: Shape | None) -> Sequence[str]:
         if not self.layers:
             return ["the model has no layers: give Sequential a list such as [LSTM(8), Dense(1)]"]
         strangers = [layer for layer in self.layers if not isinstance(layer, Layer)]
@@ -156,6 +172,11 @@ class Sequential:
         """Why this model, for an input of `input_shape`, cannot be trained on `loss`, a sentence each; None
         is the free upstream gradient.
         """
+        return list(self._loss_problems(loss, repr(loss), input_shape))
+
+    @remembered
+    def _loss_problems(self, loss: object, written: str, input_shape: Shape | None) -> Sequence[str]:
+        # `written` tells True from 1, which are equal
         return loss_problems(loss, self.head, input_shape and self.output_shape(input_shape))
 
     @property
@@ -176,7 +197,7 @@ class Sequential:
     def _check(self, inputs: Inputs, loss: str | Named | None = None, *, forward: bool = False) -> None:
         """Raise one BadInput for everything that does not fit; `y` and its weights unless `forward`."""
         x = inputs.x
-        if not isinstance(x, np.ndarray) or x.dtype not in DTYPES or x.ndim < 2:
+        if not isinstance(x, np.ndarray) or x.dtype not in FLOATS or x.ndim < 2:
             found = f"a {x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else repr(type(x))
             raise BadInput(
                 "this input", [f"`x` is {found}, but should be a float32 or float64 array (B, T, D)"]
@@ -184,19 +205,21 @@ class Sequential:
         said = self.problems(x.shape)
         if said:
             raise BadInput("this model", said)
-        said += misfits("weight", inputs.weights, self.weight_shapes(x.shape), x.dtype)
-        for kind, arrays, shapes in (
-            ("initial state", inputs.initial_state, self.state_shapes(x.shape)),
-            ("dropout mask", inputs.dropout, self.dropout_shapes(x.shape)),
-            ("upstream gradient", inputs.upstream, self.upstream_shapes(x.shape)),
+        said += misfits("weight", inputs.weights, self._tensor_shapes("weight_shapes", x.shape), x.dtype)
+        for kind, arrays, shapes_of in (
+            ("initial state", inputs.initial_state, "state_shapes"),
+            ("dropout mask", inputs.dropout, "dropout_shapes"),
+            ("upstream gradient", inputs.upstream, "upstream_shapes"),
         ):
             if arrays:
+                shapes = self._tensor_shapes(shapes_of, x.shape)
                 given = {name: shape for name, shape in shapes.items() if name in arrays}
                 said += misfits(kind, arrays, given, x.dtype, known=shapes)
         said += [] if forward else self.target_misfits(inputs, loss)
         said += mask_problems(inputs.mask, x.shape)
-        earlier = {f"before[{k}]": batch for k, batch in enumerate(inputs.before) if batch is not None}
-        said += misfits("earlier batch", earlier, dict.fromkeys(earlier, x.shape), x.dtype)
+        if inputs.before:
+            earlier = {f"before[{k}]": batch for k, batch in enumerate(inputs.before) if batch is not None}
+            said += misfits("earlier batch", earlier, dict.fromkeys(earlier, x.shape), x.dtype)
         if said:
             raise BadInput("these arrays", said)
 
@@ -266,13 +289,13 @@ class Sequential:
 
     def run(self, inputs: Inputs, loss: str | Named | None) -> tuple[Array, float, Arrays]:
         """As `loss_and_gradients`, with the output of the forward pass first."""
-        if said := self.loss_problems(loss):
+        if said := self._loss_problems(loss, repr(loss), None):
             raise BadInput("this loss", said)
         used, y = look_up(LOSSES, loss), inputs.y
         if used.targets.whole and isinstance(y, np.ndarray) and y.dtype.kind in "iu":
             y = y.astype(inputs.x.dtype)
-        self._check(replace(inputs, y=y), loss)
-        if said := self.loss_problems(loss, inputs.x.shape):
+        self._check(inputs if y is inputs.y else replace(inputs, y=y), loss)
+        if said := self._loss_problems(loss, repr(loss), inputs.x.shape):
             raise BadInput("this loss", said)
         if said := target_problems(loss, y, self.output_shape(inputs.x.shape)):
             raise BadInput("these targets", said)
@@ -285,9 +308,10 @@ class Sequential:
         value, dy = used.value_and_gradient(y, given, inputs.sample_weight, mask)
         for name, gradient in inputs.upstream.items():
             value += (gradient * final_state[name]).sum()
-        value += penalties.penalty(
-            (layer, own(inputs.weights, name), activities[name]) for name, layer in self.named_layers()
-        )
+        if self._regularized():
+            value += penalties.penalty(
+                (layer, own(inputs.weights, name), activities[name]) for name, layer in self.named_layers()
+            )
         with np.errstate(invalid="ignore"):  # what no loss is defined for is NaN, as in Keras
             gradients = self.backward(
                 inputs.weights,
@@ -299,6 +323,7 @@ class Sequential:
             )
         return output, float(value), gradients
 
+    @remembered
     def loss_of_logits(self, loss: str | Named | None) -> Loss | None:
         """The form of `loss` that takes the head's logits, where Keras uses one."""
         return loss_of_logits(loss, self.head)
@@ -333,16 +358,20 @@ class Sequential:
         caches = []
         final_state: Arrays = {}
         activities: dict[str, Outputs] = {}
+        regularized = self._regularized()
         for name, layer in self.named_layers():
-            here = {tensor: np.zeros(shape, x.dtype) for tensor, shape in layer.state_shapes(x.shape).items()}
-            here |= own(given, name)
+            here = own(given, name)
+            for tensor, shape in layer.state_shapes(x.shape).items():
+                if tensor not in here:
+                    here[tensor] = np.zeros(shape, x.dtype)
             if mask is not None:
                 here["mask"] = mask
             mask = layer.output_mask(x, mask)
             x, cache = layer.forward(own(weights, name), x, here)
-            final = layer.final_state(cache)
-            final_state |= {f"{name}/{tensor}": h for tensor, h in final.items()}
-            activities[name] = penalties.outputs_of(layer, x, final)
+            if final := layer.final_state(cache):
+                final_state |= {f"{name}/{tensor}": h for tensor, h in final.items()}
+            if regularized:
+                activities[name] = penalties.outputs_of(layer, x, final)
             caches.append(cache)
         return Forward(x, caches, final_state, mask, activities)
 
@@ -360,10 +389,11 @@ class Sequential:
         the final states in `upstream`, and from the penalties on weights and on the outputs in `activities`.
         """
         gradients: Arrays = {}
+        regularized = self._regularized()
         for (name, layer), cache in reversed(list(zip(self.named_layers(), caches, strict=True))):
             here, above = own(weights, name), own(upstream, name)
             logits = cache.logits if from_logits else None
-            d_penalty = penalties.d_outputs(layer, activities.get(name, {}), logits)
+            d_penalty = penalties.d_outputs(layer, activities.get(name, {}), logits) if regularized else {}
             if d_penalty:
                 dy = dy + d_penalty.pop("y")
                 above |= {tensor: above.get(tensor, 0) + d for tensor, d in d_penalty.items()}
@@ -372,7 +402,7 @@ class Sequential:
                 from_logits = False  # only the head, which comes first here
             else:
                 found = layer.backward(here, cache, dy, above)
-            for tensor, d in penalties.d_weights(layer, here).items():
+            for tensor, d in penalties.d_weights(layer, here).items() if regularized else ():
                 found[tensor] = found[tensor] + d
             dy = found.pop("x")
             gradients |= {f"{name}/{tensor}": array for tensor, array in found.items()}
@@ -381,8 +411,10 @@ class Sequential:
 
 def own(weights: Mapping[str, Array], name: str) -> Arrays:
     """The weights of the layer `name`, by the layer's own tensor names."""
+    if not weights:
+        return {}
     prefix = f"{name}/"
-    return {key.removeprefix(prefix): array for key, array in weights.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: array for key, array in weights.items() if key.startswith(prefix)}
 
 
 def mask_problems(mask: Array | None, input_shape: Shape) -> list[str]:
@@ -409,6 +441,8 @@ def misfits(
     said = [f"no {kind} is named {name!r}{did_you_mean(name, known)}" for name in arrays if name not in known]
     for name, shape in shapes.items():
         array = arrays.get(name)
+        if fits(array, shape, dtype):
+            continue
         if array is None:
             said.append(f"{kind} {name!r} is missing: it should be a {dtype} array of shape {shape}")
         elif not isinstance(array, np.ndarray):
@@ -421,3 +455,10 @@ def misfits(
             where = [int(k) for k in np.argwhere(~np.isfinite(array))[0]]
             said.append(f"{kind} {name!r} holds {array[tuple(where)]!s} at {where}, but should be finite")
     return said
+
+
+def fits(array: Array | None, shape: Shape, dtype: np.dtype) -> bool:
+    """Whether it is a finite array of that shape and dtype; False where a closer look is needed."""
+    if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+        return False
+    return bool(np.vdot(array, array) < np.inf)  # NaN and inf are not; a third of the time of isfinite

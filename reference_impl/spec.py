@@ -17,6 +17,8 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
+from reference_impl.remembered import remembered
+
 Array = np.ndarray
 Shape = tuple[int, ...]
 Arrays = dict[str, Array]
@@ -107,6 +109,11 @@ class Entry:
         functions: dict[str, Any] = {name: partial(f, **bound) for name, f in members.items() if callable(f)}
         return replace(self, **functions) if bound else self
 
+    @remembered
+    def bound(self, given: tuple[tuple[str, Any], ...]) -> Self:
+        """As `using`, with the arguments as pairs."""
+        return self.using(dict(given))
+
 
 E = TypeVar("E", bound=Entry)
 
@@ -114,8 +121,8 @@ E = TypeVar("E", bound=Entry)
 def look_up(table: Mapping[Any, E], value: str | Named | None) -> E:
     """The entry that a name, or a name with arguments, stands for."""
     if isinstance(value, Named):
-        return table[value.name].using(value.arguments)
-    return table[value].using({})
+        return table[value.name].bound(value.given)
+    return table[value].bound(())
 
 
 def not_in_table(argument: str, value: object, table: Mapping[Any, Entry]) -> list[str]:
@@ -199,7 +206,8 @@ class Layer:
         """Keras's default of every supported argument that has one."""
         return {field.name: field.default for field in fields(cls)}
 
-    def of_weights(self, kind: str) -> dict[str, str | Named]:
+    @remembered
+    def of_weights(self, kind: str) -> Mapping[str, str | Named]:
         """The layer's regularizers ("regularizer") or constraints ("constraint"), by its tensor names."""
         given = {tensor: getattr(self, f"{word}_{kind}", None) for word, tensor in WEIGHTS.items()}
         if not getattr(self, "use_bias", True):
@@ -272,7 +280,7 @@ class Layer:
         raise NotImplementedError
 
     def final_state(self, cache: Any) -> Arrays:
-        """The states after the last step, by tensor name; {} for a layer without state."""
+        """The states after the last step, by tensor name; {} for a layer whose states nobody is given."""
         return {}
 
     def backward(

@@ -39,7 +39,7 @@ class TimeDistributed(Layer):
     def weight_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         return self.layer.weight_shapes(input_shape)
 
-    def of_weights(self, kind: str) -> dict[str, str | Named]:
+    def of_weights(self, kind: str) -> Mapping[str, str | Named]:
         return self.layer.of_weights(kind)
 
     @property

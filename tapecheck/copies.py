@@ -85,6 +85,9 @@ class Copies(NDArrayOperatorsMixin):
 
     # ---- NumPy's functions
 
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise NoCopies("np.asarray: it would be one array, of all copies as objects")
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **arguments: Any) -> Any:
         if method != "__call__" or "out" in arguments:
             return NotImplemented

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tapecheck.copies import Copies
+from tapecheck.copies import Copies, NoCopies
 
 RNG = np.random.default_rng(0)
 STACK = RNG.standard_normal((5, 2, 3, 4))  # five copies of (2, 3, 4)
@@ -53,3 +53,9 @@ def test_writing_into_copies_is_refused():
     """An `out` array would have to be one copy or all of them: neither is meant."""
     with pytest.raises(TypeError):
         np.add(Copies(STACK), 1, out=PLAIN)
+
+
+def test_copies_are_no_array():
+    """NumPy would make an array of objects of them, and go on with that."""
+    with pytest.raises(NoCopies):
+        np.asarray(Copies(STACK))
