@@ -280,7 +280,9 @@ def summary(reports: Sequence[Report]) -> str:
     failed = [report.problem.case.name for report in done if not report.passed]
     cases = f"{len(done)} case{'s' * (len(done) != 1)}"
     if failed:
-        return f"{len(failed)} of {cases} did not pass: {', '.join(failed)}{rest}"
+        theirs = done[0].implementation != "reference_impl" and 0 < len(done) - len(failed) < len(failed)
+        hint = "\nWhat an implementation does not do, it says with NotImplementedError." if theirs else ""
+        return f"{len(failed)} of {cases} did not pass: {', '.join(failed)}{rest}{hint}"
     if not done:
         return f"nothing was checked{rest}"
     rows = [tensor for report in done for tensor in report.rows if tensor.passed]

@@ -72,13 +72,16 @@ class Investigation:
         """The best that is known where nothing is certain, in a few words, or ""."""
         if self.whole:
             return self.whole
-        for found in [self.localization] if self.localization else self.read:
-            if first := found.first_divergence:
+        for located in [self.localization] if self.localization else self.read:
+            if first := located.first_divergence:
                 layer = "" if first.layer == "lstm" else f" of {first.layer}"
                 onward = "backwards" if first.phase == "backward" else "on"
-                together = [place.quantity for place in found.sources if place[:3] == first[:3]]
+                together = [place.quantity for place in located.sources if place[:3] == first[:3]]
                 return f"{listed(together)}{layer} wrong from step {first.step} {onward}"
-        perhaps = dict.fromkeys(found.quantity for found in self.diagnoses)
+        for found in self.probes:  # dz is right, but what is made of it is not
+            if found.name == "dz" and found.outcome == SUSPECT and ", but " in found.says:
+                return f"dz is right, {found.says.partition(', but ')[2]}"
+        perhaps = dict.fromkeys(diagnosis.quantity for diagnosis in self.diagnoses)
         return f"perhaps {listed([*perhaps][:SHOWN_DIAGNOSES])}" if perhaps else ""
 
     def lines(self) -> Iterator[str]:

@@ -34,6 +34,9 @@ def my_module(tmp_path, monkeypatch):
         "    if problem.x.shape[1] > 1:\n"
         "        raise NotImplementedError('one step only')\n"
         "    return problem.reference.gradients\n"
+        "def one_step_only(problem):\n"
+        "    assert problem.x.shape[1] == 1\n"
+        "    return problem.reference.gradients\n"
         "def hanging(problem):\n"
         "    while problem.x.shape[1] == 1: pass\n"
         "    return problem.reference.gradients\n"
@@ -130,6 +133,18 @@ def test_what_is_not_implemented_is_passed_over(capsys, my_module):
     assert "does not do this: one step only" in out
     assert out.splitlines()[-1].startswith("2 cases passed, ")
     assert out.splitlines()[-1].endswith(f"; {len(CATALOGUE) - 2} not done by this implementation")
+
+
+def test_many_failures_beside_some_that_pass_may_be_cases_that_are_not_done(capsys, my_module):
+    """Where most cases fail and some pass, the last line says how to leave out what the code does not do."""
+    names = ["one-step", "two-steps", "square"]
+    _, out, _ = run(capsys, "check", *names, "--implementation", f"{my_module}:one_step_only")
+    assert out.splitlines()[-2:] == [
+        "2 of 3 cases did not pass: two-steps, square",
+        "What an implementation does not do, it says with NotImplementedError.",
+    ]
+    _, out, _ = run(capsys, "check", *names, "--implementation", f"{my_module}:wrong")
+    assert "NotImplementedError" not in out
 
 
 def test_nothing_done_is_no_success(capsys, my_module):

@@ -162,6 +162,13 @@ def test_wrong_forward_pass_without_any_sign_of_it():
     assert "perhaps wrong" not in text
 
 
+def test_right_dz_and_a_wrong_sum():
+    """Where dz is right and one of its sums is not, the first line says which."""
+    first = str(check(CASE, lambda p: right(p, lstm_recurrent_kernel=lambda g: 1.01 * g))).splitlines()[0]
+    sum_of = "dW_h = sum of h_prev.T @ dz is not"
+    assert first == f"gradient mismatch: dz is right, {sum_of}; 1 of 8 wrong [page]"
+
+
 def test_inputs_alone():
     """Where only gradients of inputs are wrong, the first line says so."""
     first = str(check(CASE, lambda p: right(p, lstm_initial_c=np.square))).splitlines()[0]
