@@ -6,6 +6,7 @@ from tapecheck.faults.conventions import conventions
 from tapecheck.faults.equations import equations
 from tapecheck.faults.fault import Fault
 from tapecheck.faults.penalties import penalties
+from tapecheck.faults.weighing import weighing
 
 
 def faults(problem: Problem) -> tuple[Fault, ...]:
@@ -18,4 +19,4 @@ def faults(problem: Problem) -> tuple[Fault, ...]:
     top = head.activation if isinstance(head, Dense) else None
     fused = problem.model.loss_of_logits(problem.loss) is not None
     found = equations(sigma, phi, top, problem.loss, fused) + conventions()
-    return found + tuple(penalties(problem.model))
+    return found + tuple(penalties(problem.model)) + tuple(weighing(problem))

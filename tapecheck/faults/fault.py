@@ -32,6 +32,8 @@ WHY = {
     "off by one in the state": "the forward equation reads one time step's state, the gradient another's",
     "copy and paste between gates": "one gate's value, gradient or weights stand where another's belong",
     "normalisation": "the loss averages over a number of values, and here that factor is another one",
+    "weights left out": "each sample's value is multiplied by its weight, and so is its gradient",
+    "mask left out": "what is masked has no part in the loss, and so no gradient and no share in its mean",
     "sign": "the sign is turned",
     "layout": "the numbers are right, their order is not",
     "clipping inside backward": "a clipped gradient is no gradient of the loss; clip after the backward pass",

@@ -1,5 +1,7 @@
 """Every loss through the whole check: NumPy, Keras and the exact gradient, with weights and masks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from reference_impl import LSTM, BadInput, Dense, Masking, Named, Sequential
 from reference_impl.losses import LOSSES, class_weights
 from tapecheck import Case, check
 from tapecheck.complexstep import complex_steps
+from tapecheck.faults.weighing import weighing
 from tapecheck.saved import load, save
 from tf_oracle.start import load as load_keras
 
@@ -78,6 +81,21 @@ def test_the_forward_pass_alone_gives_the_same_gradient(case):
         assert np.abs(complex_steps(problem, name) - exact).max() <= 1e-12 * np.abs(exact).max(), name
 
 
+WEIGHED = Case(
+    "weighed", Sequential([SEQUENCES, Dense(2)]), loss="huber", sample_weight="step", mask="random"
+)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_mistakes_with_weights_and_masks_are_named(number):
+    """Weights or a mask left out of the loss, and means over another number, are wrong, and are named."""
+    fault = list(weighing(WEIGHED.problem()))[number]
+    report = check(WEIGHED, fault)
+    assert report.verdict == "failed"
+    assert report.diagnoses[0].equation == fault.wrong
+    assert report.diagnoses[0].fault == fault.kind
+
+
 @pytest.mark.parametrize(
     "edit",
     [
@@ -89,17 +107,12 @@ def test_the_forward_pass_alone_gives_the_same_gradient(case):
 )
 def test_leaving_out_weights_or_mask_is_wrong(edit):
     """Code that does not look at the weights of the samples, or at the mask of the loss, fails."""
-    case = Case(
-        "weighed", Sequential([SEQUENCES, Dense(2)]), loss="huber", sample_weight="step", mask="random"
-    )
 
     def careless(problem):
-        import dataclasses
+        return replace(problem, **edit(problem)).reference
 
-        return dataclasses.replace(problem, **edit(problem)).reference
-
-    assert check(case).passed
-    assert check(case, careless).verdict == "failed"
+    assert check(WEIGHED).passed
+    assert check(WEIGHED, careless).verdict == "failed"
 
 
 def test_weights_of_a_draw():
