@@ -50,7 +50,7 @@ def test_arguments_and_defaults_are_those_of_keras(name):
             Named("huber", reduction="avg"),
             "`reduction` of huber = 'avg', but should be one of sum_over_batch",
         ),
-        (Named("huber", reduction=["sum"]), "`reduction` of huber = ['sum'], but should be one of"),
+        (Named("huber", reduction=["sum"]), "`reduction` of huber = ('sum',), but should be one of"),
         (Named("binary_crossentropy", label_smoothing=1.5), "= 1.5, but should be a number from 0 to 1"),
         (Named("binary_crossentropy", axis=1), "`axis` of binary_crossentropy = 1, but should be -1"),
         (Named("binary_crossentropy", from_logits=1), "= 1, but should be True or False"),
