@@ -56,6 +56,8 @@ def random_problem(number: int, dtype: str) -> tuple[float, Problem]:
     activation, loss = HEADS[rng.integers(len(HEADS))]
     spread = SPREADS[number % len(SPREADS)]
     B, T, D, H, K = rng.integers([1, 1, 1, 1, 1], [7, 41, 9, 13, 6])
+    if loss == "categorical_crossentropy":
+        K = max(K, 2)  # of one class alone it is constant
     layers = [
         LSTM(int(H), return_sequences=bool(rng.integers(2)), use_bias=bool(rng.integers(4))),
         Dense(int(K), activation=activation),
