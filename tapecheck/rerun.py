@@ -73,7 +73,7 @@ def called(program: str, argv: Sequence[str] = ()) -> str:
     `argv` is how it was called; `python -m pytest` finds other modules than `pytest`.
     """
     if argv and Path(argv[0]).name == "__main__.py":
-        return f"{as_found('python', Path(sys.executable))} -m {program}"
+        return f"{as_found('python', Path(sys.executable).with_name('python'))} -m {program}"
     return as_found(program, Path(sys.executable).with_name(program))
 
 

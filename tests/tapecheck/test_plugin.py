@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,7 +50,9 @@ def gradients(problem):
 
 @pytest.fixture
 def users(pytester, monkeypatch):
-    """A folder of the user's with a test file and an implementation."""
+    """A folder of the user's with a test file and an implementation, in an activated environment."""
+    here = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", here + os.pathsep + os.environ["PATH"])
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
