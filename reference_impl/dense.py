@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from reference_impl.activations import activation, activation_problems
-from reference_impl.initializers import initializer_problems
+from reference_impl.initializers import draw, initializer_problems
 from reference_impl.penalties import argument_problems
 from reference_impl.spec import (
     EVERYWHERE,
@@ -18,7 +18,6 @@ from reference_impl.spec import (
     Refused,
     Shape,
     boolean,
-    glorot_uniform,
     positive_int,
     spec,
 )
@@ -80,8 +79,7 @@ class Dense(Layer):
 
     def init(self, rng: np.random.Generator, input_shape: Shape) -> Arrays:
         shapes = self.weight_shapes(input_shape)
-        drawn = {name: np.zeros(shape) for name, shape in shapes.items()}
-        return drawn | {"kernel": glorot_uniform(rng, shapes["kernel"])}
+        return {name: draw(rng, self, name, shape) for name, shape in shapes.items()}
 
     def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, DenseCache]:
         if batch_last(x):

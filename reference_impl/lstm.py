@@ -8,7 +8,7 @@ import numpy as np
 
 from reference_impl import recurrence
 from reference_impl.activations import activation_problems
-from reference_impl.initializers import initializer_problems
+from reference_impl.initializers import draw, initializer_problems
 from reference_impl.penalties import argument_problems
 from reference_impl.recurrence import LSTMCache
 from reference_impl.spec import (
@@ -20,9 +20,7 @@ from reference_impl.spec import (
     Shape,
     boolean,
     fraction,
-    glorot_uniform,
     one_of,
-    orthogonal,
     positive_int,
     spec,
 )
@@ -140,13 +138,14 @@ class LSTM(Layer):
 
     def init(self, rng: np.random.Generator, input_shape: Shape) -> Arrays:
         shapes = self.weight_shapes(input_shape)
-        weights = {
-            "kernel": glorot_uniform(rng, shapes["kernel"]),
-            "recurrent_kernel": orthogonal(rng, shapes["recurrent_kernel"]),
-        }
-        if self.use_bias:
-            weights["bias"] = np.zeros(shapes["bias"])
-            weights["bias"].reshape(4, self.units)[F] = self.unit_forget_bias
+        bias = shapes.pop("bias", None)
+        weights = {name: draw(rng, self, name, shape) for name, shape in shapes.items()}
+        if bias and not self.unit_forget_bias:
+            weights["bias"] = draw(rng, self, "bias", bias)
+        elif bias:
+            H = self.units
+            of_i, of_g_and_o = (draw(rng, self, "bias", (n,)) for n in (H, 2 * H))
+            weights["bias"] = np.concatenate([of_i, np.ones(H), of_g_and_o])
         return weights
 
     def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, LSTMCache]:

@@ -242,8 +242,9 @@ class Sequential:
     # ---- the two passes
 
     def init(self, rng: np.random.Generator, input_shape: Shape, dtype: str = "float64") -> Arrays:
-        """Fresh weights as Keras would draw them, for an input (B, T, D): glorot_uniform kernels,
-        orthogonal recurrent kernels, zero biases with ones for the forget gate.
+        """Fresh weights as Keras would draw them, for an input (B, T, D): by the layers' initializers, which
+        by default make glorot_uniform kernels, orthogonal recurrent kernels, and zero biases with ones for
+        the forget gate.
 
         Raises BadInput for a model that cannot take that input.
         """

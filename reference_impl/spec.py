@@ -262,7 +262,7 @@ class Layer:
         return mask
 
     def init(self, rng: np.random.Generator, input_shape: Shape) -> Arrays:
-        """Fresh float64 weights, distributed as Keras's defaults are."""
+        """Fresh float64 weights by its initializers."""
         return {}
 
     @property
@@ -290,16 +290,3 @@ class Layer:
         those of the final states that are outputs of their own.
         """
         raise NotImplementedError
-
-
-def glorot_uniform(rng: np.random.Generator, shape: Shape) -> Array:
-    """Keras's default kernel: uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
-    limit = np.sqrt(6 / sum(shape))
-    return rng.uniform(-limit, limit, shape)
-
-
-def orthogonal(rng: np.random.Generator, shape: Shape) -> Array:
-    """Keras's default recurrent kernel: orthonormal rows (Saxe et al. 2014)."""
-    rows, columns = shape
-    q, r = np.linalg.qr(rng.standard_normal((columns, rows)))
-    return (q * np.sign(np.diag(r))).T
