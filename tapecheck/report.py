@@ -14,9 +14,10 @@ from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
 from tapecheck.diagnose import Diagnosis
 from tapecheck.exact import Exact
+from tapecheck.headline import headline
 from tapecheck.investigate import Investigation, investigate, traced
 from tapecheck.localize import Divergence
-from tapecheck.page import evidence, headline, model_lines, sides, tensor_lines
+from tapecheck.page import evidence, model_lines, sides, tensor_lines
 from tapecheck.rerun import RUN, arrays_file, called
 from tapecheck.saved import save
 from tapecheck.text import fitted, indent, listed
