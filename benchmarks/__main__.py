@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.checks import compare as compare_checks
+from benchmarks.checks import table as checks_table
 from benchmarks.measure import compare
 from benchmarks.peers import PEERS, installed
 from benchmarks.worker import Worker
@@ -62,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     text += [report.table(rows), report.conclusion(rows)]
     print(*text[1:], sep="\n\n", flush=True)
 
+    checks = compare_checks(given.threads, 2 if given.quick else rounds)
+    text.append(checks_table(*checks))
+    print(text[-1], sep="\n\n", flush=True)
+
     grown = {}
     if not given.no_growth:
         grown_peers = [name for name in peers if name in grows]
@@ -74,7 +80,9 @@ def main(argv: list[str] | None = None) -> int:
     for path in pictures if grown else ():
         report.picture(grown, path)
     if given.json:
-        report.dump(given.json, threads=given.threads, kernel=kernel, comparison=rows, growth=grown)
+        report.dump(
+            given.json, threads=given.threads, kernel=kernel, comparison=rows, checks=checks, growth=grown
+        )
     if given.docs:
         report.paste(DOCS / "performance.md", "\n\n".join(text))
     return 0

@@ -13,6 +13,8 @@ from benchmarks.worker import Worker
 from benchmarks.workloads import Workload
 from reference_impl.spec import Arrays
 
+Samples = dict[str, list[float]]  # seconds, by name
+
 # Quartiles further apart than this share of the median: the machine was busy with something else.
 NOISY = 0.15
 
@@ -22,7 +24,7 @@ class Row:
     """Seconds of one workload, by peer, and products' operations a second, in the same minutes."""
 
     workload: Workload
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    seconds: Samples = field(default_factory=dict)
     product_rate: list[float] = field(default_factory=list)
 
     def quartiles(self, peer: str) -> tuple[float, float, float]:

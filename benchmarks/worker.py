@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import PEERS, Pass
+from benchmarks.peers import PEERS
 from benchmarks.workloads import Workload
 
 # One sample lasts at least this long; a shorter pass is repeated within it.
@@ -49,22 +49,34 @@ class Inside:
 
     def __init__(self, threads: int):
         self.threads = threads
-        self.ready: dict[str, Pass] = {}
+        self.ready: dict[str, Callable[[], Any]] = {}
         self.number: dict[str, int] = {}
 
     def prepare(self, peer: str, workload: Workload) -> dict[str, np.ndarray]:
         """Get ready to run `workload`, warm up, and return the gradients."""
-        self.ready[peer] = PEERS[peer].prepare(workload, self.threads)
-        step, gradients = self.ready[peer]
-        found = gradients(step())
+        step, gradients = PEERS[peer].prepare(workload, self.threads)
+        found = gradients(self.warm_up(peer, step))
+        return {name: np.array(gradient) for name, gradient in found.items()}
+
+    def prepare_check(self, name: str) -> float:
+        """Get ready to run a gradient check, warm up, and return its error."""
+        from benchmarks.checks import CHECKS
+
+        step, error = CHECKS[name].prepare()
+        return error(self.warm_up(name, step))
+
+    def warm_up(self, name: str, step: Callable[[], Any]) -> Any:
+        """Make `step` ready to be timed under its name; returns what it does."""
+        found = step()
         start = time.perf_counter()
         step()
-        self.number[peer] = max(1, round(SAMPLE_SECONDS / (time.perf_counter() - start)))
-        return {name: np.array(gradient) for name, gradient in found.items()}
+        self.number[name] = max(1, round(SAMPLE_SECONDS / (time.perf_counter() - start)))
+        self.ready[name] = step
+        return found
 
     def time(self, peer: str) -> list[float]:
         """Seconds of a pass, up to SAMPLES times."""
-        step, number = self.ready[peer].step, self.number[peer]
+        step, number = self.ready[peer], self.number[peer]
         time.sleep(PAUSE_SECONDS)
         end = time.perf_counter() + TURN_SECONDS
         step()  # the other processes have had the caches

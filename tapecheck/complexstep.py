@@ -2,7 +2,8 @@
 
 Im loss(w + i*step) / step is the derivative of the loss with respect to w, exact to rounding in float64: no
 difference is taken, so nothing cancels. Only the textbook's *forward* pass is run; it knows nothing of any
-backward. Each entry is moved in a copy of its own, and the pass is run on all copies at once.
+backward. One entry is moved by running the pass on complex numbers. Many are moved at once, each in a
+direction of its own (see `moved.py`): there it is each operation of the pass that takes the step.
 
 Source: Squire and Trapp, SIAM Review 40 (1998).
 """
@@ -16,10 +17,9 @@ import numpy as np
 from reference_impl import textbook
 from reference_impl.spec import Array, Arrays
 from tapecheck.case import Problem
-from tapecheck.copies import Copies, NoCopies
+from tapecheck.moved import STEP, Moved, NotMoved
 
-STEP = 1e-100
-# Numbers that the copies of one block keep at most, some 16 bytes each; a single copy may keep more.
+# Numbers that the directions of one block keep at most; a single one may keep more.
 BLOCK = 2**20
 
 
@@ -27,42 +27,57 @@ def complex_gradient(problem: Problem) -> Arrays:
     """The derivative of the loss with respect to every entry of every weight, `x` and initial state, as
     float64 tensors by name. At a kink, as relu's, the real part says which branch is taken.
     """
-    return {name: complex_steps(problem, name) for name in problem.tensors}
+    tensors = problem.tensors
+    found = derivatives(problem, {name: np.arange(tensor.size) for name, tensor in tensors.items()})
+    return {name: found[name].reshape(tensor.shape) for name, tensor in tensors.items()}
 
 
 def complex_steps(problem: Problem, name: str, entries: Sequence[int] | Array | None = None) -> Array:
-    """The derivative with respect to `entries`, (N,) positions in the flattened tensor `name`, as (N,).
-
-    None is all of them, as a tensor of its shape. They are taken in blocks that fit memory.
+    """The derivative with respect to `entries`, (N,) positions in the flattened tensor `name`, as (N,); None
+    is all of them, as a tensor of its shape.
     """
     tensor = problem.tensors[name]
     if entries is None:
         return complex_steps(problem, name, np.arange(tensor.size)).reshape(tensor.shape)
-    size = max(1, BLOCK // (numbers(problem) + tensor.size))
-    blocks = [one_pass(problem, name, entries[k : k + size]) for k in range(0, len(entries), size)]
-    return np.concatenate(blocks)
+    return derivatives(problem, {name: np.asarray(entries)})[name]
 
 
-def one_pass(problem: Problem, name: str, entries: Sequence[int] | Array) -> Array:
-    """The derivatives of one block: (N,) for N copies of the tensor, each moved in its own entry."""
+def derivatives(problem: Problem, entries: Arrays) -> Arrays:
+    """The derivative with respect to the entries at some positions of each tensor, block by block."""
     wide = problem.map(lambda array: array.astype(np.float64)).settled
-    tensor = wide.tensors[name]
-    copies = np.tile(tensor.ravel().astype(np.complex128), (len(entries), 1))
-    copies[np.arange(len(entries)), entries] += STEP * 1j
-    moved = copies.reshape(-1, *tensor.shape)
+    names, counts = list(entries), [len(positions) for positions in entries.values()]
+    which, position = np.repeat(range(len(names)), counts), np.concatenate([*entries.values()])
+    size = max(1, BLOCK // (numbers(problem) + max(wide.tensors[name].size for name in names)))
+    found = [
+        one_pass(wide, names, which[k : k + size], position[k : k + size]) for k in range(0, len(which), size)
+    ]
+    return dict(zip(names, np.split(np.concatenate(found), np.cumsum(counts)[:-1]), strict=True))
 
-    def loss_of(value: Any) -> Any:
-        return textbook.forward(problem.model, wide.with_tensors({name: value}), problem.loss)[1]
 
-    if len(entries) > 1:
+def one_pass(problem: Problem, names: Sequence[str], which: Array, position: Array) -> Array:
+    """The derivatives of one block, (N,): direction n moves one entry of the tensor `names[which[n]]`."""
+    N, moves = len(which), {}
+    for number in np.unique(which):
+        tensor, here = problem.tensors[names[number]], np.flatnonzero(which == number)
+        each = np.zeros((N, tensor.size))
+        each[here, position[here]] = 1
+        moves[names[number]] = each.reshape(N, *tensor.shape)
+
+    def loss_of(moved: Any) -> Any:
+        return textbook.forward(problem.model, problem.with_tensors(moved), problem.loss)[1]
+
+    def alone(n: int) -> Any:
+        return {name: problem.tensors[name] + STEP * 1j * each[n] for name, each in moves.items()}
+
+    if N > 1:
         try:
-            return loss_of(Copies(moved)).stack.imag / STEP
-        except NoCopies:  # a loss or an activation that sorts, say: one entry at a time
+            return loss_of({name: Moved(problem.tensors[name], each) for name, each in moves.items()}).moves
+        except NotMoved:  # a loss or an activation that asks for more than `Moved` is: one entry at a time
             pass
-    return np.array([np.imag(loss_of(one)) / STEP for one in moved])
+    return np.array([np.imag(loss_of(alone(n))) / STEP for n in range(N)])
 
 
 def numbers(problem: Problem) -> int:
-    """Roughly how many numbers one copy of the pass keeps: a dozen for each of a layer's outputs."""
+    """Roughly how many numbers the pass keeps for one direction: a dozen for each of a layer's outputs."""
     outputs = [shape[-1] for *_, shape in problem.model.shapes(problem.x.shape)]
     return 12 * math.prod(problem.x.shape[:2]) * sum(outputs)

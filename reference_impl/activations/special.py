@@ -29,14 +29,13 @@ def normal_density(z: Array) -> Array:
 def erfc(z: Array) -> Array:
     """The complementary error function.
 
-    Of a complex number to first order in its imaginary part: that is all of a complex step, whose square
-    is below every digit.
+    Of a number that is moved by a complex step to first order in the step, whose square is below every digit.
     """
     if z.dtype == object:
         return np.frompyfunc(operator.methodcaller("erfc"), 1, 1)(z)
-    if z.dtype.kind == "c":
+    if z.real is not z:
         slope = -2 / np.sqrt(pi(z)) * np.exp(-z.real * z.real)
-        return erfc(z.real) + 1j * z.imag * slope
+        return erfc(z.real) + slope * (z - z.real)
     if z.dtype == np.longdouble:
         return erfc_of_longdouble(z)
     return np.frompyfunc(math.erfc, 1, 1)(z).astype(z.dtype)

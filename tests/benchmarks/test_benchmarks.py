@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import checking, report
+from benchmarks import checking, checks, report
 from benchmarks.__main__ import main
+from benchmarks.checks import CHECKS
 from benchmarks.measure import Row, assert_same, compare
 from benchmarks.peers import PEERS, installed
 from benchmarks.workloads import Workload
@@ -120,3 +121,22 @@ def test_what_a_check_costs_is_printed(capsys: pytest.CaptureFixture[str]) -> No
     printed = capsys.readouterr().out
     assert printed.count(" ms") == 3
     assert printed.count("a failing check") == 2
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_gradient_check_finds_the_right_derivatives(name: str) -> None:
+    """What is timed passes, and is as near to the exact derivatives as it claims to be."""
+    if not find_spec(CHECKS[name].library):
+        pytest.skip(f"{CHECKS[name].library} is not installed")
+    step, error = CHECKS[name].prepare()
+    exact_to_rounding = CHECKS[name].library == "numpy"
+    assert error(step()) < (1e-14 if exact_to_rounding else 1e-5)
+
+
+def test_gradient_checks_in_processes_of_their_own() -> None:
+    """They are timed in turn, and the table says how many times the complex step's time each takes."""
+    seconds, errors = checks.compare(threads=1, rounds=1, names=["complex step of x"])
+    assert min(seconds["complex step of x"]) > 0
+    assert errors["complex step of x"] < 1e-14
+    made_up = {"complex step": [0.01], "torch.autograd.gradcheck": [1.5]}
+    assert "| 150 | 1e-08 |" in checks.table(made_up, dict.fromkeys(made_up, 1e-8))

@@ -22,12 +22,11 @@ from reference_impl.arithmetic import Undecided, positive
 from reference_impl.inplace import in_place
 from tapecheck import BadInput, Case, check
 from tapecheck.compare import FACTOR, FLOOR, errors
-from tapecheck.copies import Copies
 from tapecheck.exact import to_balls, to_longdouble
+from tapecheck.moved import Moved
 from tf_oracle.activations import activation as keras_activation
 from tf_oracle.start import load
 
-STEP = 1e-100
 LIMIT = FACTOR * FLOOR
 
 # For each argument a value that is not Keras's default.
@@ -97,8 +96,8 @@ def by_keras(which, z, dy):
 
 def jacobian_product(value, z, dy):
     """dz by complex step: the derivative of sum(dy * value(z)) with respect to each entry of z."""
-    moved = Copies(z + STEP * 1j * np.eye(z.size).reshape(z.size, *z.shape))
-    return ((dy * value(moved)).sum().stack.imag / STEP).reshape(z.shape)
+    moved = Moved(z, np.eye(z.size).reshape(z.size, *z.shape))
+    return (dy * value(moved)).sum().moves.reshape(z.shape)
 
 
 @every_configuration
