@@ -1,9 +1,10 @@
 """Numbers that are moved in N directions at once, each by an infinitesimal step.
 
-`Moved` looks like one array of real numbers and knows its derivative in every direction. No derivative is
-written down here: that of an operation is its own complex step, Im f(x + i*step) / step, exact to rounding,
-and what is linear, as a sum or a matrix product, goes on as it is. All directions share the real numbers,
-which are computed once; what does not move at all stays a plain array.
+`Moved` looks like one array of real numbers and knows its derivative in every direction. That of a function
+is its own complex step, Im f(x + i*step) / step, exact to rounding; only of sums and products it is written
+down here. To first order in the step, and at 1e-100 there is no second, this is the complex step of the
+whole: the moves are the imaginary parts that a pass on complex numbers would have, divided by the step. All
+directions share the real numbers, which are computed once; what does not move stays a plain array.
 """
 
 import operator
@@ -153,14 +154,16 @@ def split(array: Moved, sections: Any, axis: int = 0) -> list[Moved]:
     return [Moved(*part) for part in zip(np.split(array.real, sections, axis), moves, strict=True)]
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Moved:
-    """`np.stack`."""
-    directions = next(len(each.moves) for each in arrays if isinstance(each, Moved))
-    reals = [each.real if isinstance(each, Moved) else each for each in arrays]
-    moves = [
-        each.moves if isinstance(each, Moved) else np.zeros((directions, *each.shape)) for each in arrays
-    ]
-    return Moved(np.stack(reals, axis), np.stack(moves, axis + (axis >= 0)))
+def joined(function: Callable[..., Array]) -> Callable[..., Moved]:
+    """`np.stack` or `np.concatenate`."""
+
+    def of_moved(arrays: Sequence[Any], axis: int = 0) -> Moved:
+        N = directions(arrays)
+        reals = [each.real if isinstance(each, Moved) else each for each in arrays]
+        moves = [each.moves if isinstance(each, Moved) else np.zeros((N, *each.shape)) for each in arrays]
+        return Moved(function(reals, axis=axis), function(moves, axis=axis + (axis >= 0)))
+
+    return of_moved
 
 
 def total(array: Moved, axis: Axis = None, keepdims: bool = False) -> Moved:
@@ -197,4 +200,5 @@ def at(given: Any, n: int | None) -> Any:
     return given.real if n is None else given.real + 1j * STEP * given.moves[n]
 
 
-FUNCTIONS: dict[Any, Callable[..., Any]] = {np.where: where, np.split: split, np.stack: stack, np.sum: total}
+FUNCTIONS: dict[Any, Callable[..., Any]] = {np.where: where, np.split: split, np.sum: total}
+FUNCTIONS |= {function: joined(function) for function in (np.stack, np.concatenate)}

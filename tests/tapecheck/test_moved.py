@@ -40,7 +40,9 @@ PROGRAMS = {
     "reshape": lambda a, m: a.reshape(a.shape[0], -1) + a.reshape((2, 12)),
     "shapes": lambda a, m: np.zeros((len(a), a.ndim)) + a.size + a[0, :2, :3],
     "functions that are not in the table": lambda a, m: np.cumsum(np.roll(a, 1, axis=1), axis=-1),
-    "and of a list": lambda a, m: np.concatenate([a, PLAIN, a], axis=0)[3],
+    "concatenate": lambda a, m: np.concatenate([a, PLAIN, a], axis=0)[3],
+    "concatenate from the end": lambda a, m: np.concatenate([PLAIN, a], axis=-1),
+    "a function of a list that is not": lambda a, m: np.vstack([a, PLAIN])[3],
     "sorted": lambda a, m: np.take_along_axis(a, np.argsort(a, axis=-1), axis=-1),
     "larger and smaller": lambda a, m: np.maximum(a, PLAIN) * np.minimum(a, 0.5),
 }
