@@ -9,7 +9,6 @@ the first divergence is sound for any part of a trace, and all sources are for a
 
 import ast
 import inspect
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -157,8 +156,7 @@ def localize(
         wrong[name] = (found[name] > row.limit) & (row.verdict == FAILED)
         introduced[name] = wrong[name] & (introduced[name] > FACTOR * max(float(rounding[name].max()), FLOOR))
 
-    names, T = lstm_names(problem), problem.x.shape[1]
-    diverging = [p for p in order(names, T) if p.tensor in usable and wrong[p.tensor][p.step]]
+    diverging = [p for p in order(lstm_steps(problem)) if p.tensor in usable and wrong[p.tensor][p.step]]
     for place in diverging[:1]:  # nothing before it is wrong: what is wrong here was not inherited
         introduced[place.tensor][place.step] = True
     sources = untraced_sources([p for p in diverging if introduced[p.tensor][p.step]], usable)
@@ -235,24 +233,24 @@ def forced(problem: Problem, trace: Arrays) -> Arrays:
 
     By tensor name, (B, T, H). Where a value is not traced, the textbook's own goes on.
     """
-    names = lstm_names(problem)
-    visits: Counter[tuple[str, int]] = Counter()
+    places = list(order(lstm_steps(problem)))
+    visits = {q: iter([place for place in places if place.quantity == q]) for q in FORWARD + BACKWARD}
     due: dict[str, dict[int, Array]] = {}
 
-    def see(quantity: str, t: int, value: Array) -> Array:
-        layer = visits[quantity, t]  # the k-th visit is that of the k-th LSTM from the front, or the back
-        visits[quantity, t] += 1
-        tensor = f"{names[layer] if quantity in FORWARD else names[-1 - layer]}/{quantity}"
-        due.setdefault(tensor, {})[t] = value
-        return trace[tensor][:, t].astype(np.longdouble) if tensor in trace else value
+    def see(quantity: str, value: Array) -> Array:
+        place = next(visits[quantity])
+        due.setdefault(place.tensor, {})[place.step] = value
+        if place.tensor not in trace:
+            return value
+        return trace[place.tensor][:, place.step].astype(np.longdouble)
 
     with np.errstate(all="ignore"):
-        run_textbook(problem, lambda array: array.astype(np.longdouble), watched_textbook(see))
+        run_textbook(problem.settled, lambda array: array.astype(np.longdouble), watched_textbook(see))
     return {name: np.stack([steps[t] for t in sorted(steps)], axis=1) for name, steps in due.items()}
 
 
-def watched_textbook(see: Callable[[str, int, Array], Array]) -> ModuleType:
-    """A copy of the textbook in which each `q = …` of a time step is followed by `q = see("q", t, q)`."""
+def watched_textbook(see: Callable[[str, Array], Array]) -> ModuleType:
+    """A copy of the textbook in which each `q = …` of a time step is followed by `q = see("q", q)`."""
     watched = copy_of(lstm, Watch())
     vars(watched)["see"] = see
     book = copy_of(sequential)
@@ -261,7 +259,7 @@ def watched_textbook(see: Callable[[str, int, Array], Array]) -> ModuleType:
 
 
 class Watch(ast.NodeTransformer):
-    """Puts `q = see("q", t, q)` behind every assignment to a traced quantity in a loop over t."""
+    """Puts `q = see("q", q)` behind every assignment to a traced quantity in a loop over t."""
 
     def visit_For(self, loop: ast.For) -> ast.For:
         loop.body = [line for statement in loop.body for line in (statement, *self.after(statement))]
@@ -270,7 +268,7 @@ class Watch(ast.NodeTransformer):
     def after(self, statement: ast.stmt) -> list[ast.stmt]:
         match statement:
             case ast.Assign(targets=[ast.Name(id=q)]) if q in FORWARD + BACKWARD:
-                return ast.parse(f"{q} = see({q!r}, t, {q})").body
+                return ast.parse(f"{q} = see({q!r}, {q})").body
         return []
 
 
@@ -290,13 +288,19 @@ def lstm_names(problem: Problem) -> list[str]:
     return [name for name, layer in problem.model.named_layers() if isinstance(layer, LSTM)]
 
 
-def order(names: list[str], T: int) -> Iterator[Divergence]:
+def lstm_steps(problem: Problem) -> dict[str, int]:
+    """How many steps each of the model's LSTMs takes, first to last."""
+    shapes = problem.model.shapes(problem.x.shape)
+    return {name: given[1] for name, layer, given, _ in shapes if isinstance(layer, LSTM)}
+
+
+def order(steps: Mapping[str, int]) -> Iterator[Divergence]:
     """Every place of a pass in the order of computation: forward, then backward as forward reversed."""
-    for name in names:
+    for name, T in steps.items():
         for t in range(T):
             for quantity in FORWARD:
                 yield Divergence("forward", name, t, quantity)
-    for name in reversed(names):
+    for name, T in reversed(list(steps.items())):
         for t in reversed(range(T)):
             for quantity in BACKWARD:
                 yield Divergence("backward", name, t, quantity)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from reference_impl import LSTM, Dense, Sequential
-from reference_impl.spec import BadInput
+from reference_impl.losses import LOSSES
+from reference_impl.spec import BadInput, look_up
 from tapecheck.answer import ask
 from tapecheck.case import Case, Implementation, Problem, Result
 from tapecheck.fit import Seen
@@ -37,7 +38,9 @@ def batch_of(case: Case, batch: int) -> int:
 
 
 def with_sizes(case: Case, batch: int, timesteps: int, small: Mapping[int, int]) -> Case:
-    """The case with other B and T, and its units and features exchanged as `small` says."""
+    """The case with other B and T, and its units and features exchanged as `small` says; in float64, unless
+    its loss is known in float32 alone.
+    """
     assert case.features is not None
     layers = [
         replace(layer, units=small[layer.units]) if isinstance(layer, LSTM | Dense) else layer
@@ -49,17 +52,20 @@ def with_sizes(case: Case, batch: int, timesteps: int, small: Mapping[int, int])
         batch=batch_of(case, batch),
         timesteps=timesteps,
         features=small[case.features],
-        dtype="float64",
+        dtype="float32" if look_up(LOSSES, case.loss).single else "float64",
         seed=case.seed + 1,  # never the problem that was checked, which would be counted twice
     )
 
 
 def resized(case: Case, batch: int, timesteps: int, more: int) -> Case:
     """The case with B and T as given, and small units and features, `more` added to each. Sizes that were
-    equal stay equal, and others differ.
+    equal stay equal, and others differ. All stay where the loss is made for so many classes.
     """
     small = smaller(sizes_of(case))
-    return with_sizes(case, batch, timesteps, {size: less + more for size, less in small.items()})
+    try:
+        return with_sizes(case, batch, timesteps, {size: less + more for size, less in small.items()})
+    except BadInput:
+        return with_sizes(case, batch, timesteps, {size: size for size in small})
 
 
 def questions(case: Case) -> Iterator[list[Case]]:

@@ -22,9 +22,11 @@ from tapecheck.exact import Exact
 
 
 def transparent(problem: Problem) -> Problem | None:
-    """The problem with such x and W_x; None where the model does not begin with an LSTM."""
+    """The problem with such x and W_x, nothing dropped and no batch before it. None where the model does not
+    begin with an LSTM, and where a penalty on its weights is part of its gradients.
+    """
     first = problem.model.layers[0]
-    if not isinstance(first, LSTM):
+    if not isinstance(first, LSTM) or first.of_weights("regularizer"):
         return None
     (B, T, _), H = problem.x.shape, first.units
     D = max(B * T, 4 * H)
@@ -32,9 +34,11 @@ def transparent(problem: Problem) -> Problem | None:
     W_x = np.linalg.qr(rng.standard_normal((D, 4 * H)))[0] * np.sqrt(D)
     return replace(
         problem,
-        case=replace(problem.case, features=D),
+        case=replace(problem.case, features=D, training=False, batches=1, resets=()),
         x=np.eye(B * T, D, dtype=problem.dtype).reshape(B, T, D),
         weights=problem.weights | {"lstm/kernel": W_x.astype(problem.dtype)},
+        dropout={},
+        before=(),
     )
 
 
@@ -46,12 +50,15 @@ class Reading(NamedTuple):
 
 
 def read(clear: Problem, gradients: Mapping[str, Any]) -> Reading:
-    """dz from the gradients of a transparent problem."""
+    """dz from the gradients of a transparent problem, its steps in the order in which they are taken."""
     (B, T, D), W_x = clear.x.shape, clear.weights["lstm/kernel"]
+    first = clear.model.layers[0]
+    assert isinstance(first, LSTM)
+    steps = first.time(T)
     dx, dW_x = gradients.get("x"), gradients.get("lstm/kernel")
-    by_x = dx @ W_x / D if isinstance(dx, np.ndarray) and dx.shape == clear.x.shape else None
+    by_x = (dx @ W_x / D)[:, steps] if isinstance(dx, np.ndarray) and dx.shape == clear.x.shape else None
     if isinstance(dW_x, np.ndarray) and dW_x.shape == W_x.shape:
-        return Reading(dW_x[: B * T].reshape(B, T, -1), by_x)
+        return Reading(dW_x[: B * T].reshape(B, T, -1)[:, steps], by_x)
     return Reading(None, by_x)
 
 

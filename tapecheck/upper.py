@@ -34,7 +34,7 @@ class Window(NamedTuple):
     size: Array
 
     def read(self, gradients: Mapping[str, Any], true: Exact) -> Array | None:
-        """The LSTM's dz, (B, T, 4H) in the order of GATES; None where its dW_x is not there.
+        """The LSTM's dz, (B, T, 4H) in the order of GATES and of its steps; None where its dW_x is not there.
 
         A closed gate lets 1e-26 through, which is not taken for a dz where none is due.
         """
@@ -42,7 +42,9 @@ class Window(NamedTuple):
         shape = self.problem.weights[f"{self.name}/kernel"].shape
         if not isinstance(dW_x, np.ndarray) or dW_x.shape != shape:
             return None
-        dz = (dW_x.astype(np.longdouble) / self.size[:, None]).reshape(B, T, -1)
+        layer = dict(self.problem.model.named_layers())[self.name]
+        assert isinstance(layer, LSTM)
+        dz = (dW_x.astype(np.longdouble) / self.size[:, None]).reshape(B, T, -1)[:, layer.time(T)]
         due = np.concatenate([true.trace[f"{self.name}/dz_{gate}"] for gate in GATES], axis=2)
         dz[(due == 0) & (np.abs(dz) < NOTHING_LEFT * np.abs(due).max())] = 0
         return dz.astype(dW_x.dtype)
@@ -50,11 +52,13 @@ class Window(NamedTuple):
 
 def window(problem: Problem, name: str) -> Window | None:
     """The problem as above, with as many units below as there are steps in all rows; None where the layers
-    below cannot be made so.
+    below cannot be made so, and where a penalty on the LSTM's weights is part of their gradients.
     """
     B, T, _ = problem.x.shape
     n = B * T
     layers = dict(problem.model.named_layers())
+    if layers[name].of_weights("regularizer"):
+        return None
     below = list(layers)[: list(layers).index(name)]
     changed: dict[str, Layer] = {}
     weights: Arrays = {}
@@ -82,10 +86,15 @@ def window(problem: Problem, name: str) -> Window | None:
             problem.case,
             model=Sequential([changed.get(each, layer) for each, layer in layers.items()]),
             features=n,
+            training=False,
+            batches=1,
+            resets=(),
         ),
         x=np.eye(n).reshape(B, T, n),
         weights=problem.weights | weights,
         initial_state=states,
+        dropout={},
+        before=(),
     ).map(lambda array: array.astype(problem.dtype))
     size = inputs_of(clear, below)
     return None if size is None else Window(clear, name, size)

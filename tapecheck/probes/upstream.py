@@ -106,7 +106,7 @@ def last_upstream(subject: Subject) -> Finding:
     """Is it right when no step but the last has an upstream gradient?"""
     if subject.problem.y.ndim != 3:
         raise NotApplicable("the output has no time axis")
-    last = np.zeros((subject.problem.x.shape[1], 1))  # (T, 1)
+    last = np.zeros((subject.problem.y.shape[1], 1))  # (T, 1)
     last[-1] = 1
     in_head = all(not row.name.startswith("lstm") for row in subject.base.wrong)
     return contrast(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference_impl import LSTM, Dense, Sequential
+from reference_impl import LSTM, Dense, RepeatVector, Sequential
 from reference_impl.textbook import lstm
 from tapecheck import Case
 from tapecheck.compare import FACTOR, FLOOR, errors
@@ -257,17 +257,45 @@ def test_every_quantity_is_seen_once_a_step_in_order():
     """The textbook's own order is the order of divergences: 12 quantities, T steps, forward then backward."""
     p, seen = SINGLE.problem(), []
 
-    def see(quantity, t, value):
-        seen.append((t, quantity))
+    def see(quantity, value):
+        seen.append(quantity)
         return value
 
     run_textbook(p, lambda array: array, watched_textbook(see))
-    forward = [(t, q) for t in range(T) for q in FORWARD]
-    assert seen[: len(forward)] == forward
-    backward = seen[len(forward) :]
-    assert [{q for t, q in backward if t == step} for step in range(T)] == [set(BACKWARD)] * T
-    assert [t for t, q in backward if q == "dh"] == list(reversed(range(T)))
-    assert len(list(order(["lstm"], T))) == len(seen)
+    forward, backward = seen[: T * len(FORWARD)], seen[T * len(FORWARD) :]
+    assert forward == [*FORWARD] * T
+    steps = [set(backward[k : k + len(BACKWARD)]) for k in range(0, len(backward), len(BACKWARD))]
+    assert steps == [set(BACKWARD)] * T
+    assert len(list(order({"lstm": T}))) == len(seen)
+
+
+def below(units, **arguments):
+    """An LSTM that hands on all its steps."""
+    return LSTM(units, return_sequences=True, **arguments)
+
+
+OTHER_STEPS = [
+    Case("localize-repeat", Sequential([LSTM(3), RepeatVector(5), below(2), Dense(2)]), 2, 3, 2),
+    Case("localize-backwards", Sequential([below(3, go_backwards=True), LSTM(2), Dense(2)]), 2, 4, 2),
+    Case("localize-stateful", Sequential([below(3, stateful=True), LSTM(2), Dense(2)]), 2, 4, 2, batches=3),
+]
+
+
+@pytest.mark.parametrize("case", OTHER_STEPS, ids=lambda case: case.name)
+def test_layers_of_other_steps(case):
+    """Where two LSTMs take different numbers of steps, one starts at the end, or batches came before: a
+    right trace has no divergence, and an error is introduced at the one place where it was put.
+    """
+    p = case.problem()
+    true, trace = exact(p), run_textbook(p, np.asarray).trace
+    assert localize(p, trace, true).first_divergence is None
+    for name in ("lstm/f", "lstm_1/dz_g"):
+        wrong = trace | {name: trace[name].copy()}
+        wrong[name][:, 2] += 0.5
+        found = localize(p, wrong, true)
+        layer, _, quantity = name.partition("/")
+        assert found.first_divergence[1:] == (layer, 2, quantity)
+        assert [place[1:] for place in found.sources] == [(layer, 2, quantity)]
 
 
 def test_stretches():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl import LSTM, Dense, Flatten, RepeatVector, Sequential
 from reference_impl.textbook import lstm
 from tapecheck import Case, Result
 from tapecheck.exact import run_textbook
@@ -727,3 +727,10 @@ def test_tensorflow_is_never_loaded():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_last_upstream_takes_the_steps_of_the_output():
+    """A model may return another number of steps than it is given."""
+    layers = [LSTM(3), RepeatVector(5), LSTM(2, return_sequences=True), Dense(2)]
+    found = outcomes(shipped, Case("repeat", Sequential(layers), 2, 3, 2))
+    assert found["last upstream"] == RIGHT

@@ -5,18 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference_impl import LSTM, Dense, Sequential
+from reference_impl import LSTM, Dense, Dropout, Sequential
 from reference_impl.lstm import GATES
 from reference_impl.textbook import backpropagate
 from tapecheck import Case
 from tapecheck.compare import FACTOR, FLOOR, errors
 from tapecheck.transparent import gatewise, read, recover_dz, transparent
 
+BACKWARDS = LSTM(3, go_backwards=True, return_sequences=True)
 STACKED = Sequential([LSTM(2, return_sequences=True), LSTM(3), Dense(2)])
 CASES = [
     Case("transparent", Sequential([LSTM(3, return_sequences=True), Dense(2)]), 3, 5, 2),
     Case("transparent-wide", Sequential([LSTM(8), Dense(2)]), 2, 4, 3, initial_state="random"),
     Case("transparent-stacked", STACKED, dtype="float32"),
+    Case("transparent-backwards", Sequential([BACKWARDS, Dense(2)]), 3, 5, 2, initial_state="random"),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -99,3 +101,28 @@ def test_a_case_name_draws_one_kernel():
     assert (first == transparent(problem).weights["lstm/kernel"]).all()
     renamed = replace(problem, case=replace(problem.case, name="transparent-other"))
     assert (first != transparent(renamed).weights["lstm/kernel"]).any()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("clear-dropout", Sequential([LSTM(3, dropout=0.5, recurrent_dropout=0.5)]), training=True),
+        Case("clear-dropped-above", Sequential([LSTM(3), Dropout(0.5), Dense(2)]), training=True),
+        Case("clear-stateful", Sequential([LSTM(3, stateful=True), Dense(2)]), batches=3, resets=(1,)),
+    ],
+    ids=lambda case: case.name,
+)
+def test_what_belongs_to_other_features_is_left_out(case):
+    """Factors of dropout and earlier batches were drawn for the features that x had."""
+    clear = transparent(case.problem())
+    assert clear.case.problem().dropout == clear.dropout == {}
+    assert clear.before == ()
+    run = textbook(clear)
+    assert (read(clear, run.gradients).by_kernel == packed(run.trace)).all()
+
+
+@pytest.mark.parametrize("tensor", ["kernel", "recurrent", "bias"])
+def test_a_penalty_would_be_read_as_dz(tensor):
+    """Its gradient is added to that of the weights, so nothing is read."""
+    layer = LSTM(3, **{f"{tensor}_regularizer": "l2"})
+    assert transparent(Case("clear-not", Sequential([layer, Dense(2)])).problem()) is None

@@ -22,6 +22,7 @@ STACKS = {
     "middle": ("lstm_1", [below(3), below(5), LSTM(4), Dense(2)]),
     "Dense below": ("lstm", [Dense(3, activation="tanh"), LSTM(4), Dense(2)]),
     "Dense between": ("lstm_1", [below(3), Dense(5, activation="relu", use_bias=False), LSTM(4)]),
+    "backwards": ("lstm_1", [below(3), LSTM(4, go_backwards=True), Dense(2)]),
     "relu inside": ("lstm_1", [below(3, activation="relu"), LSTM(4, activation="relu"), Dense(2)]),
 }
 
@@ -44,14 +45,33 @@ def test_reading_is_the_true_dz(name, layers, state, dtype):
 
 
 @pytest.mark.parametrize(
+    "case",
+    [
+        Case("open-dropout", Sequential([below(3, dropout=0.5), LSTM(4, dropout=0.5)]), training=True),
+        Case(
+            "open-stateful", Sequential([below(3, stateful=True), LSTM(4), Dense(2)]), batches=3, resets=(1,)
+        ),
+    ],
+    ids=lambda case: case.name,
+)
+def test_what_belongs_to_other_sizes_is_left_out(case):
+    """Factors of dropout and earlier batches were drawn for the features and units that there were."""
+    opened = window(case.problem(), "lstm_1")
+    true = exact(opened.problem)
+    dz = opened.read(opened.problem.reference.gradients, true)
+    assert localize(opened.problem, gatewise(dz, "lstm_1"), true).first_divergence is None
+
+
+@pytest.mark.parametrize(
     ("name", "layers"),
     [
+        ("lstm_1", [below(3), LSTM(4, kernel_regularizer="l2"), Dense(2)]),
         ("lstm_1", [below(3, use_bias=False), LSTM(4), Dense(2)]),
         ("lstm_1", [below(3, recurrent_activation="tanh"), LSTM(4), Dense(2)]),
         ("lstm_1", [below(3, activation="sigmoid"), LSTM(4), Dense(2)]),
         ("lstm", [Dense(3, activation="softmax"), LSTM(4), Dense(2)]),
     ],
-    ids=["no bias", "gates that do not close", "never zero", "units mixed"],
+    ids=["a penalty on its weights", "no bias", "gates that do not close", "never zero", "units mixed"],
 )
 def test_what_lets_other_inputs_through_is_not_opened(name, layers):
     """Layers that cannot be made to pass on one input alone are left out, rather than misread."""
