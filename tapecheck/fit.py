@@ -154,9 +154,10 @@ def slope_error(fault: Fault, seen: Seen) -> float:
         direction = rng.standard_normal(gradient.shape)
         theirs = float(np.sum(gradient * direction))
         units = np.sqrt(np.sum((direction * seen.units[name]) ** 2))
-        worst = max(worst, abs(theirs - slope(fault, seen.problem, {name: direction})) / float(units))
-        if not worst <= ROUNDING:
+        off = abs(theirs - slope(fault, seen.problem, {name: direction})) / float(units)
+        if not off <= ROUNDING:  # NaN, where the faulty pass has no slope, is no fit either
             return math.inf
+        worst = max(worst, off)
     return worst
 
 
