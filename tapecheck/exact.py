@@ -11,12 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import ctx
 
 from reference_impl import textbook
 from reference_impl.arithmetic import Undecided
 from reference_impl.sequential import Sequential
 from reference_impl.spec import Array, Arrays, Shape
+from tapecheck.balls import middle_and_radius, middles, to_balls
 from tapecheck.case import Problem
 
 # How an array of floats becomes one of the arithmetic at hand, and what computes in it: some groups of
@@ -162,11 +163,6 @@ def named(run: textbook.Pass) -> tuple[Arrays, Arrays]:
     return {"output": run.output, "loss": np.asarray(run.loss), **run.gradients}, run.trace
 
 
-def to_balls(array: Array) -> Array:
-    """The same numbers as exact balls: every float is one."""
-    return np.frompyfunc(arb, 1, 1)(array.astype(np.float64).astype(object))
-
-
 def longdouble(array: Array) -> Array:
     """The same numbers in longdouble."""
     return array.astype(np.longdouble)
@@ -178,19 +174,3 @@ def relative_radius(name: str, balls: Array) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(radius == 0, 0, radius / scale(name, middle))
     return float(np.max(np.where(np.isfinite(middle) & np.isfinite(relative), relative, np.inf)))
-
-
-middle_and_radius = np.frompyfunc(lambda ball: (float(ball.mid()), float(ball.rad())), 1, 2)
-
-
-def middles(balls: Arrays) -> Arrays:
-    """The midpoints rounded to longdouble, at the precision of the balls."""
-    return {name: np.asarray(to_longdouble(array), np.longdouble) for name, array in balls.items()}
-
-
-def _to_longdouble(ball: arb) -> np.longdouble:
-    high = float(ball.mid())
-    return np.longdouble(high) + np.longdouble(float((ball - high).mid()))
-
-
-to_longdouble = np.frompyfunc(_to_longdouble, 1, 1)

@@ -12,8 +12,9 @@ from flint import ctx
 from reference_impl import Named
 from reference_impl.activations import activation
 from reference_impl.spec import Array
+from tapecheck.balls import to_balls, to_longdouble
 from tapecheck.catalogue import KERAS_OFF
-from tapecheck.exact import run_textbook, to_balls, to_longdouble
+from tapecheck.exact import run_textbook
 from tf_oracle.activations import IN_FLOAT64
 from tf_oracle.activations import activation as in_dtype
 from tf_oracle.start import load
@@ -51,7 +52,7 @@ def exact_pass(which: Which, z: Array) -> tuple[Array, Array]:
     """The same by ball arithmetic."""
     with ctx.workprec(300):
         y, dz = our_pass(which, to_balls(z))
-        return np.asarray(to_longdouble(y), np.longdouble), np.asarray(to_longdouble(dz), np.longdouble)
+        return to_longdouble(y), to_longdouble(dz)
 
 
 def in_eps(found: Array, true: Array) -> float:

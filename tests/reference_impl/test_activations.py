@@ -21,8 +21,8 @@ from reference_impl.arguments import REQUIRED
 from reference_impl.arithmetic import Undecided, positive
 from reference_impl.inplace import in_place
 from tapecheck import BadInput, Case, check
+from tapecheck.balls import to_balls, to_longdouble
 from tapecheck.compare import FACTOR, FLOOR, errors
-from tapecheck.exact import to_balls, to_longdouble
 from tapecheck.moved import Moved
 from tf_oracle.activations import activation as keras_activation
 from tf_oracle.start import load
@@ -80,7 +80,7 @@ def by_balls(which, z, dy):
         balls, one = to_balls(z), activation(which)
         y = one.value(balls)
         dz = one.backward(to_balls(dy), balls, y)
-        return [np.asarray(to_longdouble(array), np.longdouble) for array in (y, dz)]
+        return [to_longdouble(array) for array in (y, dz)]
 
 
 def by_keras(which, z, dy):

@@ -9,7 +9,7 @@ from reference_impl.activations import softmax
 from reference_impl.losses import LOSSES
 from reference_impl.losses.reduction import REDUCTIONS
 from reference_impl.spec import Named, look_up
-from tapecheck.exact import to_balls
+from tapecheck.balls import to_balls
 from tf_oracle.losses import keras_loss
 from tf_oracle.start import load
 

@@ -8,8 +8,8 @@ from reference_impl.activations import softmax, softplus
 from reference_impl.arithmetic import absolute, largest, sign
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Named, look_up
+from tapecheck.balls import middles, to_balls
 from tapecheck.compare import FACTOR, FLOOR
-from tapecheck.exact import middles, to_balls
 from tf_oracle.losses import keras_loss
 from tf_oracle.start import load
 
