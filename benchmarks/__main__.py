@@ -19,7 +19,6 @@ from benchmarks.peers import PEERS, installed
 from benchmarks.worker import Worker
 from benchmarks.workloads import GROWTH, WORKLOADS
 
-DOCS = Path(__file__).parents[1] / "docs"
 # Those that are grown; the others take too long. With --quick, what compiles for long is left out.
 GROWN: Sequence[str] = ("NumPy", "PyTorch", "JAX jit", "tf.function")
 QUICK = ("NumPy", "PyTorch", "JAX jit", "tf.function")
@@ -76,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         text.append(report.growth_table(grown))
         print(text[-1], sep="\n\n", flush=True)
 
-    pictures = [path for path in (given.picture, DOCS / "growth.png" if given.docs else None) if path]
+    pictures = [path for path in (given.picture, report.DOCS / "growth.png" if given.docs else None) if path]
     for path in pictures if grown else ():
         report.picture(grown, path)
     if given.json:
@@ -84,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
             given.json, threads=given.threads, kernel=kernel, comparison=rows, checks=checks, growth=grown
         )
     if given.docs:
-        report.paste(DOCS / "performance.md", "\n\n".join(text))
+        report.paste(report.DOCS / "performance.md", "measured", "\n\n".join(text))
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import NOISY, Row
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def heading(threads: int, kernel: str, packages: Sequence[str]) -> str:
@@ -121,13 +121,14 @@ def dump(path: Path, **parts: Any) -> None:
     path.write_text(json.dumps(parts, default=asdict, indent=1) + "\n", encoding="utf-8")
 
 
-def paste(page: Path, text: str) -> None:
-    """Put `text` between the marks of a page. Raises ValueError where it has none."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} has no part between {BEGIN!r} and {END!r} to put the tables into")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+def paste(page: Path, part: str, text: str) -> None:
+    """Put `text` between the marks of a part of a page. Raises ValueError where it has none."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"{page} has no part between {begin!r} and {end!r} to put the tables into")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def others(row: Row) -> list[str]:

@@ -1,6 +1,7 @@
 """The benchmark compares one computation with the same one, and concludes only what its samples allow."""
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.checks import CHECKS
 from benchmarks.measure import Row, assert_same, compare
 from benchmarks.peers import PEERS, installed
 from benchmarks.workloads import Workload
+from tapecheck import CATALOGUE, sides
 
 SMALL = Workload(2, 3, 4, 5, 2, "float64")
 
@@ -88,13 +90,13 @@ def test_slope_of_a_power_law() -> None:
 def test_paste_replaces_what_is_between_the_marks(tmp_path: Path) -> None:
     """The rest of the page stays, twice over, and a page without marks is refused."""
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    page.write_text("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n")
     for text in ("first", "second"):
-        report.paste(page, text)
-    assert page.read_text() == f"before\n{report.BEGIN}\n\nsecond\n\n{report.END}\nafter\n"
+        report.paste(page, "figures", text)
+    assert page.read_text() == "before\n<!-- figures: begin -->\n\nsecond\n\n<!-- figures: end -->\nafter\n"
     page.write_text("nothing")
     with pytest.raises(ValueError, match="has no part between"):
-        report.paste(page, "text")
+        report.paste(page, "other figures", "text")
 
 
 def test_a_run_in_processes_of_their_own(tmp_path: Path) -> None:
@@ -117,10 +119,22 @@ def test_an_unknown_peer_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_what_a_check_costs_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """The command behind docs/performance.md runs, and its checks pass and fail as they should."""
-    assert checking.main(turns=1, failing_turns=1) == 0
+    assert checking.main(["--turns", "1", "--cases", "one-of-each", "two-steps"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count(" ms") == 3
-    assert printed.count("a failing check") == 2
+    assert printed.count("| two-steps |") == 1
+    assert "a failing check" in printed
+    assert "times the" in printed
+
+
+def test_the_oracle_and_the_rest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `tf_oracle` spends is TensorFlow's, and a slow exact gradient is not."""
+    case = replace(CATALOGUE[0], seed=12345)
+    before = checking.cost(case)
+    slow = sides.exact
+    monkeypatch.setattr(sides, "exact", lambda problem: max((slow(problem) for _ in range(20)), key=id))
+    after = checking.cost(replace(case, seed=12346))
+    assert after.rest > 3 * before.rest
+    assert after.oracle < 2 * before.oracle
 
 
 @pytest.mark.parametrize("name", CHECKS)
