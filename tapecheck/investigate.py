@@ -4,6 +4,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from tapecheck.case import Implementation, Problem, Result
 from tapecheck.diagnose import Diagnosis, diagnose
@@ -22,6 +23,8 @@ WHOLE = {
 }
 # Quantities of the forward pass, as diagnoses name them.
 FORWARD = ("z", "z_i", "z_f", "z_g", "z_o", "i", "f", "g", "o", "c", "h", "phi_c", "y", "logits")
+# Characters from which on the beginning that two equations share is left out of the second.
+SHARED = 20
 # Sentences and explanations that a report shows, of the probes the most particular; the objects hold all.
 SHOWN_PROBES = 4
 SHOWN_DIAGNOSES = 3
@@ -63,8 +66,12 @@ class Investigation:
 
     @property
     def whole(self) -> str:
-        """What is wrong as a whole, in a few words, or ""."""
-        suspects = (found.name for found in self.probes if found.outcome == SUSPECT)
+        """What is wrong as a whole, in a few words, or ""; not where steps are right before one is wrong."""
+        suspects = {found.name: found.says for found in self.probes if found.outcome == SUSPECT}
+        if any(located.goes_wrong_later for located in self.read):
+            suspects.pop("zero upstream", None)
+        if factor := suspects.get("common factor"):
+            return factor.partition(":")[0]
         return next((WHOLE[name] for name in suspects if name in WHOLE), "")
 
     @property
@@ -104,6 +111,10 @@ class Investigation:
 def in_short(diagnosis: Diagnosis) -> str:
     """ "df = dc * c, not dc * c_prev", or what was done to all gradients."""
     _, equals, right = diagnosis.right.partition(" = ")
+    theirs, words = diagnosis.equation.partition(" = ")[2].split(), right.split()
+    alike = list(takewhile(lambda pair: pair[0] == pair[1], zip(theirs, words, strict=False)))
+    if len(" ".join(words[: len(alike)])) >= SHARED and len(alike) < len(words):
+        right = " ".join(["...", *words[len(alike) :]])
     return f"{diagnosis.equation}, not {right}" if equals else diagnosis.equation
 
 

@@ -84,6 +84,13 @@ class Localization:
         return first is not None and first.phase == "backward" and first[2:] == (last, "dh")
 
     @property
+    def goes_wrong_later(self) -> bool:
+        """Whether the backward pass is right at the last step, where it begins, and goes wrong after it."""
+        first = self.first_divergence
+        last = max((len(steps) for steps in self.errors.values()), default=0) - 1
+        return first is not None and first.phase == "backward" and first.step < last
+
+    @property
     def lines(self) -> list[str]:
         """What was found, and the table of the layer and phase in which the trace first goes wrong."""
         said = [f"- {problem}" for problem in self.problems]

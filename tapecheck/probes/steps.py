@@ -14,6 +14,7 @@ from tapecheck.probes.subject import (
     NotApplicable,
     Subject,
     contrast,
+    same,
 )
 from tapecheck.text import listed
 from tapecheck.transparent import agrees, gatewise, read, transparent
@@ -206,6 +207,9 @@ def dz_of(subject: Subject, name: str) -> Finding:
     if first and first.step == last and not by_kernel.any(axis=(0, 2)).all():
         # dz of the last step comes before all recurrence: it, and not the sum, would be whole
         return SUSPECT, f"dW_x of {name} {shares(by_kernel)}"
+    if first and by_x is None and is_not_the_dz_of_db(answer, name, by_kernel):
+        also = " and dW_h is wrong too" if f"{name}/recurrent_kernel" in wrong else ""
+        return SUSPECT, f"dz of {name} is right, as its sum db shows, but dW_x {shares(by_kernel)}{also}"
     if first:
         together = [place.quantity for place in located.sources if place[:3] == first[:3]]
         where = f"at step {first.step}, in {equation(together, last=first.step == last)}"
@@ -225,6 +229,14 @@ def sums_are_right(answer: Judged, name: str) -> bool:
     """Whether every other sum over dz that is returned is right: a wrong dz would show in them."""
     sums = {f"{name}/bias", f"{name}/recurrent_kernel"} & answer.arrays.keys()
     return bool(sums) and not sums & {row.name for row in answer.wrong}
+
+
+def is_not_the_dz_of_db(answer: Judged, name: str, by_kernel: Array) -> bool:
+    """Whether db is returned and right, and is not the sum of the dz that dW_x tells of."""
+    db = answer.arrays.get(f"{name}/bias")
+    if db is None or answer.is_wrong(f"{name}/bias"):
+        return False
+    return not same(by_kernel.sum(axis=(0, 1)), db, answer.problem.dtype)
 
 
 def shares(by_kernel: Array) -> str:

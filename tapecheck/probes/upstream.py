@@ -19,6 +19,7 @@ from tapecheck.probes.subject import (
     contrast,
     factor_of,
 )
+from tapecheck.text import listed
 
 
 def common_factor(subject: Subject) -> Finding:
@@ -35,7 +36,15 @@ def common_factor(subject: Subject) -> Finding:
             SUSPECT,
             "every gradient has the opposite sign: dy is y - y_pred, or it is the descent direction",
         )
-    return SUSPECT, f"every gradient is {factor:.6g} times the exact one: the loss is normalised differently"
+    says = f"every gradient is {factor:.6g} times the exact one"
+    inputs = ("x", *base.problem.initial_state)
+    right = [name for name in inputs if name in base.arrays and not base.is_wrong(name)]
+    if right:
+        return SUSPECT, (
+            f"{says}: except {listed(right)}, so those of the weights are scaled after the backward "
+            "pass, as where they are clipped by their norm"
+        )
+    return SUSPECT, f"{says}: the loss is normalised differently"
 
 
 def free_upstream(subject: Subject) -> Finding:

@@ -1,14 +1,18 @@
 """A failed check is investigated: what was found is on the report, and nothing is on a passed one."""
 
+import inspect
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from reference_impl import LSTM, Dense, Flatten, Sequential
+from reference_impl.textbook import lstm, sequential
 from tapecheck import Case, Result, check
 from tapecheck.exact import run_textbook
 from tapecheck.faults import faults
+from tapecheck.localize import copy_of
 from tapecheck.probes import derived
 
 CASE = Case(
@@ -31,6 +35,52 @@ def test_report_carries_the_diagnosis():
     assert (report.diagnoses[0].quantity, report.diagnoses[0].certain) == ("df", True)
     first = report.first_divergence
     assert (first.phase, first.layer, first.step, first.gate) == ("backward", "lstm", CASE.timesteps - 1, "f")
+
+
+def test_what_two_long_equations_share_is_said_once():
+    """The first line has room for what tells them apart."""
+    report = check(CASE, mistaken("dc", "dc = dh * o * (1 - phi_c * phi_c)"))
+    assert report.headline.startswith(
+        "gradient mismatch: dc = dh * o * (1 - phi_c * phi_c), not ... + dc_next; "
+    )
+
+
+def test_weights_scaled_after_the_backward_pass():
+    """Clipped by their norm, the weights' gradients are wrong by one factor, and those of x are right: no
+    sum over the steps is to blame.
+    """
+    labels = Case(
+        "clipped",
+        Sequential([LSTM(4), Dense(3, activation="softmax")]),
+        loss="categorical_crossentropy",
+    )
+
+    def clipped(problem):
+        gradients = problem.reference.gradients
+        weights = {name: gradients[name] for name in problem.weights}
+        norm = np.sqrt(sum(float((g**2).sum()) for g in weights.values()))
+        return gradients | {name: g * min(1, 0.1 / norm) for name, g in weights.items()}
+
+    report = check(labels, clipped)
+    assert re.match(
+        r"gradient mismatch: every gradient is 0\.\d+ times the exact one; 5 of 8 wrong", report.headline
+    )
+    assert "clipped by their norm" in str(report)
+    assert "perhaps wrong" not in str(report)
+
+
+def test_something_added_from_a_step_on():
+    """Adding f to dc is a gradient without an upstream one, but no other forward pass: the step is named."""
+    book, wrong = copy_of(sequential), copy_of(lstm)
+    exec(inspect.getsource(lstm).replace("dc_next = dc * f", "dc_next = f if t else dc * f"), vars(wrong))
+    vars(book)["lstm"] = wrong
+
+    def implementation(problem):
+        return run_textbook(problem, np.asarray, book).gradients
+
+    report = check(CASE, implementation)
+    step = CASE.timesteps - 2
+    assert report.headline.startswith(f"gradient mismatch: dc wrong from step {step} backwards; ")
 
 
 def test_experiments_are_told():

@@ -455,6 +455,22 @@ def test_sums_of_an_upper_layer():
     assert found["dz"].says == "dz of lstm_1 is right at every step and gate, but db = sum of dz is not"
 
 
+def test_a_right_bias_acquits_dz():
+    """Without dx, where one gate's dW_x and dW_h are wrong and its db is right, its dz is right as well."""
+
+    def implementation(problem):
+        gradients = dict(problem.reference.gradients)
+        H = problem.model.layers[0].units
+        gradients = {name: g for name, g in gradients.items() if name in problem.weights}
+        for name in ("lstm/kernel", "lstm/recurrent_kernel"):
+            gradients[name] = gradients[name] * np.repeat([1, 1, 1, 1.0001], H)
+        return gradients
+
+    found = {p.name: p for p in probe(implementation, EVERY_STEP)}
+    assert found["dz"].says.endswith("dW_x is not the sum of x_t.T @ dz and dW_h is wrong too")
+    assert divergence(found["dz"]) is None
+
+
 def test_a_layer_that_cannot_be_read_is_said():
     """Where the LSTM below has no bias to open its gates, the upper one is not read, and that is said."""
     layers = [LSTM(3, return_sequences=True, use_bias=False), LSTM(4), Dense(2)]
