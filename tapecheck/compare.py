@@ -68,6 +68,11 @@ class TensorReport:
         return self.verdict == PASSED
 
     @property
+    def oracle_is_off(self) -> bool:
+        """Whether TensorFlow is too far from the exact value for its error to count in the limit."""
+        return self.oracle_error > self.limit
+
+    @property
     def share_of_limit(self) -> float:
         """error / limit: up to 1 passes. 0 where nothing was compared."""
         return self.error / self.limit if self.limit > 0 and self.error >= 0 else 0.0

@@ -12,6 +12,7 @@ import numpy as np
 from reference_impl.losses import clip_note
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport
 from tapecheck.complexstep import complex_steps
+from tapecheck.referee import NOBODY, OURS_OFF
 from tapecheck.text import figure, indent, shortened, table
 from tapecheck.witnesses import outvoted_of_three, place, shape_of_error
 from tf_oracle import versions
@@ -143,7 +144,9 @@ def evidence(report: Report) -> Iterator[str]:
     disputed = [
         (row, row.worst)
         for row in report.rows
-        if row.worst and (row.verdict == FAILED or row.note == OFF) and not np.isnan(row.worst.exact)
+        if row.worst
+        and (row.verdict == FAILED or row.note in (OFF, OURS_OFF, NOBODY))
+        and not np.isnan(row.worst.exact)
     ]
     if disputed:
         yield ""
@@ -171,6 +174,9 @@ def witnesses(report: Report, disputed: list[tuple[TensorReport, Element]]) -> I
         entry = int(np.ravel_multi_index(at, tensor.shape))
         step = float(complex_steps(report.problem, tensor.name, [entry])[0])
         rows.append((where, (yours, oracle, true, step)))
+        if tensor.note == OURS_OFF:
+            outvoted.append("TensorFlow and the complex step agree: tapecheck's exact gradient is wrong")
+            continue
         outvoted.append(outvoted_of_three(yours, oracle, step, tensor.limit * unit, "the complex step"))
     for digits in DIGITS:
         cells = [[where, *(f"{value:+.{digits}g}" for value in values)] for where, values in rows]

@@ -1,13 +1,17 @@
 """The traps of a verdict, each of which a published check has fallen into: none may read "passed"."""
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import tf_oracle
-from reference_impl import LSTM, Dense, Sequential
-from tapecheck import Case, Result, check
+from reference_impl import LSTM, Dense, Sequential, textbook
+from reference_impl.textbook import lstm, sequential
+from tapecheck import Case, Result, check, referee
+from tapecheck.localize import copy_of
+from tapecheck.referee import NOBODY, OURS_OFF
 
 CASE = Case("trap", Sequential([LSTM(5, return_sequences=True), Dense(1)]), 3, 6, 4)
 
@@ -205,6 +209,47 @@ def test_wrong_candidate_fails_beside_a_wrong_oracle(monkeypatch):
     with_oracle(monkeypatch, lambda g: {"lstm/bias": g["lstm/bias"] * 1.01})
     report = check(CASE.problem(), changed("lstm/bias", lambda g: g * 1.01))
     assert report.verdict == "failed"
+
+
+WRONG_TEXTBOOK = [
+    ("df = dc * c_prev", "df = dc * c"),
+    ("db = db + dz.sum(axis=0)", "db = db + dz.sum(axis=0) * (1 + 1e-9)"),
+]
+
+
+@pytest.mark.parametrize("edit", WRONG_TEXTBOOK, ids=["df", "a little of db"])
+def test_the_textbook_is_not_above_suspicion(monkeypatch, edit):
+    """With a wrong equation in the textbook's backward pass, and so in the exact gradient, the complex step
+    sides with TensorFlow. Then neither TensorFlow nor a right candidate is accused, and one with the
+    textbook's mistake does not pass either: the report says that it is tapecheck's own, and in which tensor.
+    """
+    problem, right = CASE.problem(), check(CASE.problem())
+    book, wrong = copy_of(sequential), copy_of(lstm)
+    exec(inspect.getsource(lstm).replace(*edit), vars(wrong))
+    vars(book)["lstm"] = wrong
+    same = book.backpropagate(problem.model, problem, problem.loss).gradients
+    monkeypatch.setattr(textbook, "backpropagate", book.backpropagate)
+    for report in (check(problem), check(problem, lambda _: same)):
+        bad = report.tensors["lstm/bias"]
+        assert (report.verdict, bad.verdict, bad.note) == ("inconclusive", "inconclusive", OURS_OFF)
+        assert report.tensors["dense/kernel"].passed
+        first, *rest = str(report).splitlines()
+        assert first.startswith("inconclusive: lstm/")
+        assert "tapecheck's own gradient is off, please report it" in first
+        assert any(
+            "TensorFlow and the complex step agree: tapecheck's exact gradient" in line for line in rest
+        )
+        assert "TensorFlow itself is off" not in str(report)
+    assert right.passed
+
+
+def test_three_that_differ_accuse_nobody(monkeypatch):
+    """Where the complex step agrees with neither, that is all that is said."""
+    monkeypatch.setattr(referee, "complex_steps", lambda problem, name, entries: np.array([0.5]))
+    with_oracle(monkeypatch, lambda g: {"lstm/bias": g["lstm/bias"] * 1.01})
+    report = check(CASE.problem())
+    assert report.verdict == "inconclusive"
+    assert NOBODY in report.headline
 
 
 def test_weights_that_do_not_arrive_fail(monkeypatch):
