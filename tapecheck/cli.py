@@ -4,10 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
 
 from reference_impl.spec import BadInput
 from tapecheck.answer import differing
@@ -15,6 +12,7 @@ from tapecheck.case import COMPILED, Case, Implementation, Problem, Result
 from tapecheck.catalogue import CATALOGUE, named
 from tapecheck.imports import imported
 from tapecheck.keras_models import typed_loss
+from tapecheck.progress import working
 from tapecheck.report import Report
 from tapecheck.rerun import RUN, Run, called, quoted
 from tapecheck.saved import load
@@ -144,7 +142,7 @@ def run_adequacy(arguments: argparse.Namespace) -> int:
     from tapecheck.adequacy import adequacy
 
     cases: Sequence[Case] = named(arguments.names) or CATALOGUE
-    with progress(f"running every known mistake on {len(cases)} cases"):
+    with working(f"running every known mistake on {len(cases)} cases"):
         found = adequacy(cases)
     print(found)
     return 0
@@ -237,7 +235,7 @@ def checked(
         name = case.name if isinstance(case, Case) else case.case.name
         RUN.set(Run(again(arguments, name)))
         options = dict(time_limit=arguments.time_limit, pairs=arguments.pairs, name=title or "")
-        with progress(f"checking {name} ({position + 1} of {len(cases)})"):
+        with working(f"checking {name} ({position + 1} of {len(cases)})"):
             try:
                 report = check(case, implementation, **options)
             except OracleUnavailable as reason:
@@ -253,17 +251,6 @@ def again(arguments: argparse.Namespace, name: str) -> str:
     if arguments.run is run_check:
         words = ["check", name, *(word for word in words if word not in ("check", *arguments.names))]
     return " ".join([called("tapecheck"), *map(quoted, words)])
-
-
-@contextmanager
-def progress(text: str) -> Iterator[None]:
-    """A line that says what is being done, on a terminal only."""
-    console = Console(stderr=True)
-    if console.is_terminal and sys.stdout.isatty():
-        with console.status(text):
-            yield
-    else:
-        yield
 
 
 def one_line(report: Report) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -38,6 +38,11 @@ class Seen:
         }
         self.eps = np.finfo(np.float32 if self.is_single(tensors) else np.float64).eps
         self.units = {name: unit(name, array, right[name]) * self.eps for name, array in self.tensors.items()}
+
+    @property
+    def gradients(self) -> Arrays:
+        """The tensors that are gradients."""
+        return {name: array for name, array in self.tensors.items() if name != "output"}
 
     def is_single(self, tensors: Arrays) -> bool:
         """Whether every number went through float32."""
@@ -131,6 +136,20 @@ def fit_forward(fault: Fault, seen: Seen) -> Fit:
     if error <= ROUNDING:
         return Fit(error, OWN_GRADIENT)
     return Fit(ROUNDING, FORWARD_ONLY) if known else NO_FIT
+
+
+def fitting(candidates: Iterable[Fault], seen: Sequence[Seen]) -> dict[Fault, Fit]:
+    """The candidates that reproduce every answer, best first."""
+    fits: dict[Fault, Fit] = {}
+    for fault in candidates:
+        found = []
+        for each in seen:
+            found.append(fit(fault, each))
+            if found[-1].error > ROUNDING:
+                break
+        else:
+            fits[fault] = max(found)
+    return dict(sorted(fits.items(), key=lambda pair: pair[0].rank))
 
 
 def matched(fault: Fault, seen: Seen) -> set[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from tapecheck.case import Implementation, Problem, Result
-from tapecheck.diagnose import Diagnosis, diagnose
+from tapecheck.diagnose import diagnose
+from tapecheck.diagnosis import Diagnosis
 from tapecheck.exact import Exact, NotEnclosed
 from tapecheck.localize import Divergence, Localization, localize
 from tapecheck.probes import SUSPECT, Probe, probe

@@ -87,11 +87,15 @@ def questions(case: Case) -> Iterator[list[Case]]:
         yield cases
 
 
-def observe(implementation: Implementation, problem: Problem, result: Result) -> list[Seen]:
-    """The implementation's answers: on small problems where it takes them, then on `problem` itself."""
-    checked = Seen(problem, result)
-    expected = checked.tensors.keys() - {"output"}
-    for cases in questions(problem.case):
+def elsewhere(case: Case) -> Problem:
+    """A problem of other sizes, on which mistakes that came to the same can still differ."""
+    return resized(case, 4, 6, 2).problem()
+
+
+def observe(implementation: Implementation, checked: Seen) -> list[Seen]:
+    """The implementation's answers: on small problems where it takes them, then the one `checked`."""
+    expected = checked.gradients.keys()
+    for cases in questions(checked.problem.case):
         answers = [(each, ask(implementation, each)) for each in (case.problem() for case in cases)]
         found = [
             Seen(each, answer.result)

@@ -12,7 +12,7 @@ from tapecheck.answer import Answer
 from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
-from tapecheck.diagnose import Diagnosis
+from tapecheck.diagnosis import Diagnosis
 from tapecheck.exact import Exact
 from tapecheck.headline import headline
 from tapecheck.investigate import Investigation, investigate, traced

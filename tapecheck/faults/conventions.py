@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,9 +11,7 @@ import numpy as np
 
 from reference_impl.spec import Array, Arrays
 from tapecheck.case import Problem
-from tapecheck.faults.edits import (
-    GATES,
-)
+from tapecheck.faults.edits import GATES
 from tapecheck.faults.fault import Fault
 
 SIZES: dict[str, Callable[[Problem], int]] = {
@@ -55,6 +53,9 @@ PLACES: dict[str, tuple[str, Callable[[str], bool]]] = {
     "all biases": ("db", lambda name: name.endswith("bias")),
     "the LSTM's bias": ("db", lambda name: name.startswith("lstm") and name.endswith("/bias")),
     "the Dense bias": ("db_y", lambda name: name.startswith("dense") and name.endswith("/bias")),
+    "the LSTM's kernel": ("dW_x", lambda name: name.startswith("lstm") and name.endswith("/kernel")),
+    "the recurrent kernel": ("dW_h", lambda name: name.endswith("/recurrent_kernel")),
+    "the Dense kernel": ("dW_y", lambda name: name.startswith("dense") and name.endswith("/kernel")),
     "the LSTM's weights": ("dW_x", lambda name: name.startswith("lstm") and is_weight(name)),
     "the Dense weights": ("dW_y", lambda name: name.startswith("dense") and is_weight(name)),
     "all below the head": ("dh_above", lambda name: not name.startswith("dense")),
@@ -95,6 +96,26 @@ def transposed(name: str) -> Callable[[Problem, Arrays], Arrays]:
     }
 
 
+def untransposed(name: str) -> Callable[[Problem, Arrays], Arrays]:
+    """What undoes `transposed`."""
+    return lambda problem, gradients: {
+        key: gradient.reshape(gradient.shape[::-1]).T
+        if key.split("/")[-1] == name and gradient.ndim == 2
+        else gradient
+        for key, gradient in gradients.items()
+    }
+
+
+def x_reversed(problem: Problem, gradients: Arrays) -> Arrays:
+    """The steps of dx from the last to the first."""
+    return {name: gradient[:, ::-1] if name == "x" else gradient for name, gradient in gradients.items()}
+
+
+def inverse(factor: Callable[[Problem], float]) -> Callable[[Problem], float]:
+    """1 over the factor."""
+    return lambda problem: 1 / factor(problem)
+
+
 def transposed_blocks(problem: Problem, gradients: Arrays) -> Arrays:
     """Each gate's block of the recurrent kernel's gradient, transposed."""
     return {
@@ -127,23 +148,26 @@ def conventions() -> tuple[Fault, ...]:
                     f"{place} times 1",
                     f"{place} times {said}",
                     after=scaled(factor, where),
+                    undo=scaled(inverse(factor), where),
                 )
             )
         turned = scaled(lambda _: -1.0, where)
         name = "sign" if place == "all gradients" else quantity
-        found.append(convention(name, "sign", f"{place} times 1", f"{place} times -1", after=turned))
+        found.append(
+            convention(name, "sign", f"{place} times 1", f"{place} times -1", after=turned, undo=turned)
+        )
     for order in list(itertools.permutations(range(4)))[1:]:
         said = ", ".join(GATES[k] for k in order)
         for which in (LSTM_WEIGHTS, *((name,) for name in LSTM_WEIGHTS)):
             what = "gradients" if len(which) == 3 else f"{which[0]} gradient"
-            move = reordered(order, which)
+            move, back = reordered(order, which), reordered(tuple(np.argsort(order)), which)
             found.append(
                 convention(
                     *("layout", "layout", f"{what} in the order i, f, g, o", f"{what} in the order {said}"),
                     after=lambda problem, gradients, move=move: move(gradients),
+                    undo=lambda problem, gradients, back=back: back(gradients),
                 )
             )
-            back = reordered(tuple(np.argsort(order)), which)
             found.append(
                 convention(
                     *("layout", "layout", "gates in the order i, f, g, o"),
@@ -157,18 +181,21 @@ def conventions() -> tuple[Fault, ...]:
             convention(
                 *("layout", "layout", f"{name} gradient", f"{name} gradient transposed and reshaped"),
                 after=transposed(name),
+                undo=untransposed(name),
             )
         )
     found.append(
         convention(
             *("layout", "layout", "dW_h = h_prev.T @ dz", "dW_h of each gate transposed"),
             after=transposed_blocks,
+            undo=transposed_blocks,
         )
     )
     found.append(
         convention(
             *("layout", "layout", "dx in the order of x", "dx with its time axis reversed"),
-            after=lambda problem, gradients: gradients | {"x": gradients["x"][:, ::-1]},
+            after=x_reversed,
+            undo=x_reversed,
         )
     )
     found.append(
@@ -178,38 +205,3 @@ def conventions() -> tuple[Fault, ...]:
         )
     )
     return tuple(found)
-
-
-def clipped_by_value(limit: float) -> Fault:
-    """All gradients clipped to ±limit."""
-    return Fault(
-        *("clipping", "clipping inside backward", "gradients as they are"),
-        f"every gradient clipped to +-{limit:.6g}",
-        phase="convention",
-        after=lambda problem, gradients: {n: np.clip(g, -limit, limit) for n, g in gradients.items()},
-    )
-
-
-def clipped_by_norm(limit: float, names: Iterable[str]) -> Fault:
-    """All gradients scaled so that the norm of `names` together is at most `limit`."""
-    names = tuple(names)
-
-    def clip(problem: Problem, gradients: Arrays) -> Arrays:
-        norm = np.sqrt(sum(float(np.sum(gradients[name] ** 2)) for name in names))
-        return {name: gradient * min(1.0, limit / norm) for name, gradient in gradients.items()}
-
-    return Fault(
-        *("clipping", "clipping inside backward", "gradients as they are"),
-        f"all gradients scaled down to a common norm of {limit:.6g}",
-        phase="convention",
-        after=clip,
-    )
-
-
-def times(number: float) -> Fault:
-    """All gradients times a number."""
-    return Fault(
-        *("scale", "normalisation", "all gradients times 1", f"all gradients times {number:.9g}"),
-        phase="convention",
-        after=scaled(lambda _: number, lambda _: True),
-    )

@@ -73,7 +73,8 @@ def node_edits(node: ast.AST, target: str, forward: bool) -> Iterator[Edit]:
     match node:
         case ast.BinOp(left, ast.Add() | ast.Sub(), right):
             self_first = isinstance(left, ast.Name) and left.id == target
-            yield Edit(left, "term dropped")
+            if not self_first:  # db = db is db = 0, which is said so
+                yield Edit(left, "term dropped")
             if isinstance(node.op, ast.Add):
                 yield Edit(right, "overwrite instead of accumulate" if self_first else "term dropped")
                 yield Edit(binary(node, ast.Add(), left), "path counted twice")
@@ -95,6 +96,7 @@ def node_edits(node: ast.AST, target: str, forward: bool) -> Iterator[Edit]:
             yield Edit(name(f"{W}_untransposed"), kind)
             yield Edit(name(f"{W}_reshaped"), kind)
             if W != "W_y":
+                yield Edit(attribute(name("W_h" if W == "W_x" else "W_x"), "T"), "quantity swapped")
                 for k in GATES:
                     yield Edit(attribute(name(f"{W}_only_{k}"), "T"), COPIED)
                 for k, j in itertools.permutations(GATES, 2):

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from reference_impl.activations import activation
@@ -27,7 +27,7 @@ from tapecheck.faults.edits import (
 )
 from tapecheck.faults.fault import Fault
 from tapecheck.faults.program import Assignment, compiled_assignment, compiled_lines
-from tapecheck.faults.specials import UNPACKED, specials
+from tapecheck.faults.specials import UNPACKED, of_masks, of_stacks, specials
 
 # What the left-hand sides of the textbook are called in a diagnosis, where that is something else.
 FORWARD_QUANTITIES = {
@@ -62,7 +62,9 @@ WITHOUT_W = "w is what the loss makes of each sample: 1 / (B * T) where it is th
 
 
 @cache
-def equations(sigma: Which, phi: Which, top: Which, loss: Which, fused: bool) -> tuple[Fault, ...]:
+def equations(
+    sigma: Which, phi: Which, top: Which, loss: Which, fused: bool, stacked: bool, masked: bool
+) -> tuple[Fault, ...]:
     """The edits of the equations, for a model with these activations and this loss."""
     writer = Writer(sigma, phi, top, fused)
     found: list[Fault] = []
@@ -79,6 +81,10 @@ def equations(sigma: Which, phi: Which, top: Which, loss: Which, fused: bool) ->
     if not fused:
         found += writer.loss_edits(loss)
     found += [writer.written(*special) for special in specials()]
+    if stacked:
+        found += [writer.written(*special) for special in of_stacks()]
+    if masked:
+        found += [writer.written(*special) for special in of_masks()]
     unlike = {(fault.location, fault.wrong): fault for fault in reversed(found) if fault.wrong != fault.right}
     return tuple(reversed(unlike.values()))
 
@@ -187,10 +193,11 @@ class Writer:
         for line in program.LSTM_BACKWARD.assignments:
             if is_start(line):
                 of = ast.unparse(line.value).removeprefix("0 * ")
-                for wrong in (of, f"1 + 0 * {of}"):
+                upstream = ["dy[:, -1]"] if line.target == "dh_next" else []
+                for wrong in (of, f"1 + 0 * {of}", *upstream):
                     edit = Edit(expression(wrong), "wrong initial value")
                     yield self.fault([(line, edit)], line.target, "backward", "before the loop")
-        start = find(program.LSTM_BACKWARD, "dW_x, dW_h, db")
+        start = program.LSTM_BACKWARD.lines["dW_x, dW_h, db"]
         for target, of in (("dW_x", "W_x"), ("dW_h", "W_h"), ("db", "W_h[0]")):
             for wrong in (of, f"1 + 0 * {of}"):
                 text = ast.unparse(start.value).strip("()").replace(f"0 * {of}", wrong, 1)
@@ -235,11 +242,7 @@ class Writer:
         self, quantity: str, kind: str, right: str, wrong: str, note: str, lines: Mapping[str, str]
     ) -> Fault:
         """A fault written by hand: `lines` are source by the target that they stand in for."""
-        places = {}
-        for target in lines:
-            name = target.removeprefix("lstm ")
-            where = [each for each in BACKWARDS if has(each, name)]
-            places[target] = find(where[0 if name != target else -1], name)
+        places = {target: place(target) for target in lines}
         return Fault(
             quantity,
             kind,
@@ -274,19 +277,20 @@ def derivative(which: Which) -> Derivative:
     return Derivative(found.backward, f"{called(which)}'", found.reads_z)
 
 
-def find(where: program.Program, target: str) -> Assignment:
-    """The last line that assigns `target`: that of the loop where one comes before it too."""
-    return [line for line in where.assignments if line.target == target][-1]
-
-
-def has(where: program.Program, target: str) -> bool:
-    """Whether a line assigns `target`."""
-    return any(line.target == target for line in where.assignments)
+def place(target: str) -> Assignment:
+    """The line of a target of `specials`: Dense's where the LSTM has one too, but for "lstm dh_above"; that
+    of the stack's loop for "stack dy".
+    """
+    prefix, _, name = target.partition(" ")
+    within = {"lstm": program.LSTM_BACKWARD, "stack": program.BACKPROPAGATE}
+    if prefix in within:
+        return within[prefix].lines[name]
+    return [each for each in BACKWARDS if target in each.lines][-1].lines[target]
 
 
 def location_of(line: Assignment) -> str:
     """ "textbook/lstm.py:88"."""
-    module, number = line.key
+    module, number, _ = line.key
     return f"{'/'.join(module.split('.')[1:])}.py:{number}"
 
 
@@ -366,10 +370,17 @@ def source_of(name: str, forward: bool) -> str:
 
 
 def equation_of(quantity: str) -> tuple[str, str]:
-    """The textbook's equation for a quantity, and where it stands."""
-    target = {"dx": "dx_t"}.get(quantity, quantity)
-    for each in BACKWARDS[::-1] if quantity == "dh_above" else BACKWARDS:
-        if has(each, target):
-            line = find(each, target)
-            return f"{target} = {ast.unparse(line.value)}", location_of(line)
+    """The textbook's backward equation for a quantity, and where it stands."""
+    return written({"dx": "dx_t"}.get(quantity, quantity), BACKWARDS[:: -1 if quantity == "dh_above" else 1])
+
+
+def forward_equation_of(quantity: str) -> tuple[str, str]:
+    """The same for a quantity of the forward pass."""
+    return written(quantity, (program.LSTM_FORWARD, program.DENSE_FORWARD))
+
+
+def written(target: str, programs: Sequence[program.Program]) -> tuple[str, str]:
+    """The equation of the first of the programs that has one for `target`."""
+    for line in (each.lines[target] for each in programs if target in each.lines):
+        return f"{target} = {ast.unparse(line.value)}", location_of(line)
     return "", ""

@@ -31,6 +31,7 @@ WHY = {
     "gate derivative left out": "the gradient must also pass the activation: multiply by its derivative",
     "off by one in the state": "the forward equation reads one time step's state, the gradient another's",
     "copy and paste between gates": "one gate's value, gradient or weights stand where another's belong",
+    "mask ignored": "a masked step leaves the states alone, so nothing of it is in the gradients",
     "normalisation": "the loss averages over a number of values, and here that factor is another one",
     "weights left out": "each sample's value is multiplied by its weight, and so is its gradient",
     "mask left out": "what is masked has no part in the loss, and so no gradient and no share in its mean",
@@ -43,6 +44,9 @@ WHY = {
     "factor dropped": "the chain rule multiplies by every factor on the path, and one is missing",
     "not transposed": "x @ W goes back as d @ W.T, and a reshape is not a transpose",
     "wrong activation derivative": "the derivative of the activation is another function than this",
+    "updated too early": "the gradient is that of the weights of the forward pass: update them afterwards",
+    "wrong factor": "the factor on this path is another one",
+    "term added": "something is added that lies on no path from this value to the loss",
     "quantity swapped": "another quantity of the same shape stands where this one belongs",
     "path counted twice": "each path on which this value reaches the loss counts once",
     "factor counted twice": "each factor on a path counts once",
@@ -73,6 +77,10 @@ class Fault:
     code: Code = field(default_factory=dict, repr=False)
     before: Callable[[Problem], Problem] | None = None
     after: Callable[[Problem, Arrays], Arrays] | None = None
+    undo: Callable[[Problem, Arrays], Arrays] | None = None  # what takes `after` back, where that can be
+    own: Code = field(
+        default_factory=dict, repr=False
+    )  # backward lines that a wrong forward pass has a right to
 
     @property
     def why(self) -> str:
@@ -112,6 +120,10 @@ class Fault:
         """Whether the forward pass is the right one."""
         return self.before is None and self.phase != "forward"
 
+    def in_layer(self, name: str) -> "Fault":
+        """The same mistake in one layer alone."""
+        return replace(self, wrong=f"{self.wrong} in {name}", code=program.of_layer(self.code, name))
+
     def __add__(self, other: "Fault") -> "Fault":
         """Both mistakes at once; what is said is said of this one."""
         return replace(
@@ -119,6 +131,7 @@ class Fault:
             code={**other.code, **self.code},
             before=chain(self.before, other.before),
             after=chain_after(self.after, other.after),
+            undo=None,
             phase="forward" if "forward" in (self.phase, other.phase) else self.phase,
         )
 

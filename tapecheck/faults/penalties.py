@@ -70,7 +70,7 @@ def penalties(model: Sequential) -> Iterator[Fault]:
             (1.0, "dW = d loss / dW, without the penalty", "term dropped"),
             (0.5, "dW = d loss / dW + half of d penalty / dW", "factor dropped"),
         ):
-            yield Fault("dW", kind, right, wrong, phase="convention", after=less(share))
+            yield Fault("dW", kind, right, wrong, phase="convention", after=less(share), undo=less(-share))
     if any(getattr(layer, "activity_regularizer", None) for layer in model.layers):
         right = "dy = d loss / dy + d penalty(y) / dy / B"
         for wrong, kind, before in (

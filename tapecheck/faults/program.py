@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
+from reference_impl import LSTM, Dense, TimeDistributed
 from reference_impl.activations import kinks, rows, smooth
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Array
@@ -17,8 +18,17 @@ from tapecheck.faults.edits import names_in
 # What a branch of the textbook asks about where it serves something that most models do not have.
 EXTRAS = frozenset({"mask", "given", "upstream"})
 
-Key = tuple[str, int]  # module and line number
+
+class Key(NamedTuple):
+    """A line of the textbook; in the layer of that name, or in every layer."""
+
+    module: str
+    line: int
+    layer: str = ""
+
+
 Code = Mapping[Key, CodeType]  # lines, and what runs in their place
+Hooks = Mapping[Key, Callable[[dict[str, Any]], None]]  # lines, and what is called after each
 Kept = tuple[Array, Any, list[Any]]  # what the forward pass returns
 
 
@@ -45,23 +55,27 @@ class Program:
         self.defaults = function.__defaults__ or ()
         self.assignments: list[Assignment] = []
         self.block = [self._lower(statement) for statement in tree.body[0].body]
+        # by target: of several lines the last, which is the loop's where one comes before it too
+        self.lines = {assignment.target: assignment for assignment in self.assignments}
         self.keys = {assignment.key for assignment in self.assignments}
 
     def bind(self, code: Code, names: Mapping[str, Any] | None = None) -> Callable[..., Any]:
         """The function with its lines exchanged as `code` says; itself where that changes nothing."""
         if names is None and self.keys.isdisjoint(code):
             return self.native
-        return lambda *arguments: self.run(arguments, names or {}, code)
+        return lambda *arguments: self.run(arguments, names or {}, code, {})
 
-    def run(self, arguments: tuple[Any, ...], names: Mapping[str, Any], code: Code) -> Any:
-        """The function's value with lines exchanged as `code` says and globals as `names` says."""
+    def run(self, arguments: tuple[Any, ...], names: Mapping[str, Any], code: Code, hooks: Hooks) -> Any:
+        """The function's value with lines exchanged as `code` says and globals as `names` says; `hooks` see
+        the variables, and may change them, after their lines.
+        """
         defaults = zip(reversed(self.parameters), reversed(self.defaults), strict=False)
         space = ACTIVATION_NAMES | vars(self.module) | dict(names) | dict(defaults)
         space |= dict(zip(self.parameters, arguments, strict=False))
-        return _run(self.block, space, code)
+        return _run(self.block, space, code, hooks)
 
     def _lower(self, statement: ast.stmt) -> tuple[Any, ...]:
-        key = self.name, statement.lineno
+        key = Key(self.name, statement.lineno)
         if isinstance(statement, ast.For):
             take = ast.Assign([statement.target], ast.Name("_item", ast.Load()))
             body = [self._lower(inner) for inner in statement.body]
@@ -85,20 +99,22 @@ class Program:
         return "do", key, _compiled_statement(statement)
 
 
-def _run(block: list[Any], space: dict[str, Any], code: Code) -> Any:
+def _run(block: list[Any], space: dict[str, Any], code: Code, hooks: Hooks) -> Any:
     for what, *parts in block:
         if what == "do":
             key, line = parts
             exec(code.get(key, line), space)
+            if key in hooks:
+                hooks[key](space)
         elif what == "for":
             items, take, body = parts
             for item in eval(items, space):
                 space["_item"] = item
                 exec(take, space)
-                _run(body, space, code)
+                _run(body, space, code, hooks)
         elif what == "if":
             test, body, otherwise = parts
-            _run(body if eval(test, space) else otherwise, space, code)
+            _run(body if eval(test, space) else otherwise, space, code, hooks)
         else:
             return eval(parts[0], space)
     return None
@@ -160,16 +176,41 @@ def forward(problem: Problem, code: Code) -> Kept:
     return FORWARD.bind(code, {"through": THROUGH.bind(code, layers)})(*inputs(problem))
 
 
-def backpropagate(problem: Problem, code: Code, kept: Kept | None = None) -> Pass:
+def backpropagate(
+    problem: Problem, code: Code, kept: Kept | None = None, hooks: Mapping[str, Hooks] | None = None
+) -> Pass:
     """The textbook's whole pass, its lines exchanged as `code` says, from the forward pass `kept`
-    where one is given. The trace is left out.
+    where one is given; `hooks` by layer name see its backward pass. The trace is left out. What the
+    layer below has kept is `below` to an exchanged line.
     """
     kept = forward(problem, code) if kept is None else kept
+    layers = [
+        (name, layer, below)
+        for (name, layer), below in zip(problem.model.named_layers(), [None, *kept[2]], strict=False)
+    ]
+
+    def bound(which: Program, kinds: Any) -> Callable[..., Any]:
+        if not hooks and which.keys.isdisjoint(key._replace(layer="") for key in code):
+            return which.native
+        order = (each for each in reversed(layers) if isinstance(each[1], kinds))  # as they are called
+
+        def call(*arguments: Any) -> Any:
+            name, _, below = next(order)
+            here = {key._replace(layer=""): line for key, line in code.items() if key.layer in ("", name)}
+            return which.run(arguments, {"below": below and below.values}, here, (hooks or {}).get(name, {}))
+
+        return call
+
     names = {
         **OF_LOSSES,
-        "lstm": SimpleNamespace(backward=LSTM_BACKWARD.bind(code)),
-        "dense": SimpleNamespace(backward=DENSE_BACKWARD.bind(code)),
+        "lstm": SimpleNamespace(backward=bound(LSTM_BACKWARD, LSTM)),
+        "dense": SimpleNamespace(backward=bound(DENSE_BACKWARD, Dense | TimeDistributed)),
         "forward": lambda *_: kept,
         "traced": lambda *_: {},
     }
     return BACKPROPAGATE.bind(code, names)(*inputs(problem))
+
+
+def of_layer(code: Code, name: str) -> Code:
+    """The same lines exchanged in one layer alone."""
+    return {key._replace(layer=name): line for key, line in code.items()}

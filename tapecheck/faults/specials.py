@@ -1,5 +1,6 @@
 """Faults of the equations that are no single edit: what people write in place of several lines."""
 
+import itertools
 from collections.abc import Iterator
 
 from reference_impl.lstm import GATES
@@ -82,6 +83,15 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
                 "one Dense kernel serves every step: its gradient is the sum over steps",
                 {target: f"{target} = {lines[target]}" for target in targets},
             )
+    for order in itertools.permutations("ifgo"):
+        mixed = ", ".join(f"dz_{k}" for k in order)
+        if mixed != "dz_i, dz_f, dz_g, dz_o":
+            yield (
+                *("dz", "layout", "dz = [dz_i, dz_f, dz_g, dz_o]", f"dz = [{mixed}]"),
+                "the gates have the kernel's order",
+                {"dz": f"dz = np.concatenate([{mixed}], axis=1)"},
+            )
+    yield from of_the_head()
     above = "dh_above = dlogits @ W_y.T"
     yield (
         *("dh_above", "factor dropped", above, "dh_above = sum of dlogits", "every unit has its own weight"),
@@ -105,3 +115,50 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
             "with return_sequences=True the loss sees each step's own h",
             {"lstm dh_above": f"dh_above = {wrong}"},
         )
+
+
+def of_the_head() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
+    """A Dense kernel's gradient from other rows than its input's; `below` are the LSTM's steps under it."""
+    right = "dW_y = h_rows.T @ d_rows"
+    for name, kind in (
+        ("h_prev", "off by one in the state"),
+        *((name, "quantity swapped") for name in ("c", "phi_c", "c_prev", "o")),
+    ):
+        rows = f"np.stack([s['{name}'] for s in below], axis=1) if x.ndim == 3 else below[-1]['{name}']"
+        line = f"dW_y = ({rows}).reshape(x_rows.shape).T @ d_rows"
+        yield "dW_y", kind, right, f"dW_y = {name}_rows.T @ d_rows", "", {"dW_y": line}
+    for step, said in (("-1:", "last"), (":1", "first")):
+        line = f"dW_y = (0 * x + x[:, {step}] if x.ndim == 3 else x).reshape(x_rows.shape).T @ d_rows"
+        wrong = f"dW_y = h of the {said} step for all rows.T @ d_rows"
+        yield "dW_y", "stale cache", right, wrong, "", {"dW_y": line}
+
+
+def of_masks() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
+    """What goes wrong on the way back through masked steps."""
+    yield (
+        *("mask", "mask ignored", "a masked step hands dh_next and dc_next on", "every step counts"),
+        "",
+        {"lstm mask": "mask = None"},
+    )
+
+
+def of_stacks() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
+    """What goes wrong between the layers of a stack of LSTMs."""
+    right = "dh_above of the layer below = dx of this one"
+    for wrong, said in (
+        ("0 * dy", "0"),
+        ("handed", "dh_above of this one"),
+    ):
+        upper = "isinstance(layer, LSTM) and name != next(model.named_layers())[0]"
+        line = f"handed = dy; dy = found.pop('x'); dy = {wrong} if {upper} else dy"
+        yield (
+            *("dx", "term dropped", right, f"dh_above of the layer below = {said}"),
+            "an upper layer hands its dx down, as the gradient of the lower one's outputs",
+            {"stack dy": line},
+        )
+    rows = "below[t]['h_prev'].T @ dz if isinstance(below, list) else x_t.T @ dz"
+    yield (
+        *("dW_x", "off by one in the state", "dW_x = dW_x + x_t.T @ dz"),
+        *("dW_x = dW_x + h_prev_below.T @ dz", "x_t of an upper layer is the lower one's h, not its h_prev"),
+        {"dW_x": f"dW_x = dW_x + ({rows})"},
+    )

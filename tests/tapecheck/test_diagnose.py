@@ -8,9 +8,7 @@ import pytest
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import CATALOGUE, Case, Result
 from tapecheck.diagnose import diagnose
-from tapecheck.exact import run_textbook
 from tapecheck.faults import faults, program, slope, times
-from tapecheck.residuals import residuals
 
 CASE = Case(
     "diagnosed",
@@ -118,8 +116,7 @@ def test_a_backward_pass_for_another_forward_pass_is_said_to_be_that():
 
 def test_a_mistake_that_is_no_known_one_is_located_and_not_certain():
     """dc_next = dc * f**1.5 is no single edit: its equation is named by its residual, as a lead."""
-    key = next(line.key for line in reversed(program.LSTM_BACKWARD.assignments) if line.target == "dc_next")
-    code = {key: program.compiled_lines("dc_next = dc * f**1.5")}
+    code = {program.LSTM_BACKWARD.lines["dc_next"].key: program.compiled_lines("dc_next = dc * f**1.5")}
 
     def implementation(problem):
         found = program.backpropagate(problem, code)
@@ -233,38 +230,3 @@ def test_two_mistakes_are_both_named_with_pairs():
     assert all(each.certain for each in found)
     without = diagnoses(both)
     assert not any(each.certain for each in without)
-
-
-# ---- residuals: every equation asked by itself
-
-
-RESIDUALS = [
-    ("do", "do = dh * c", "dz_o"),
-    ("df", "df = dc * c", "dz_f"),
-    ("dz_g", "dz_g = dg * (1 - tanh(g) * tanh(g))", "dz_g"),
-    ("dc", "dc = dh * (1 - phi_c * phi_c) + dc_next", "dc"),
-    ("dc_next", "dc_next = dc", "dc_next"),
-    ("dh_next", "dh_next = dz @ W_h", "dh_next"),
-    ("dW_x", "dW_x = x_t.T @ dz", "dW_x"),
-    ("dW_h", "dW_h = dW_h + h.T @ dz", "dW_h"),
-    ("db", "db = db + dz.mean(axis=0)", "db"),
-    ("db_y", "db_y = d_rows.mean(axis=0)", "db_y"),
-]
-
-
-@pytest.mark.parametrize(("quantity", "wrong", "broken"), RESIDUALS, ids=[case[1] for case in RESIDUALS])
-def test_residuals_name_the_one_broken_equation(quantity, wrong, broken):
-    """Without any list of mistakes, from the implementation's own values."""
-    found = residuals(fault_of(CASE, quantity, wrong), CASE.problem())
-    assert [each.quantity for each in found] == [broken]
-
-
-def test_residuals_say_what_it_is_times_too_large():
-    """df of c in place of c_prev is c/c_prev times what it should be: that is the bug."""
-    (found,) = residuals(fault_of(CASE, "df", "df = dc * c"), CASE.problem())
-    assert (found.quantity, found.step, found.ratio) == ("dz_f", 4, "c/c_prev")
-
-
-def test_no_residual_where_all_is_right():
-    """The textbook breaks none of its equations."""
-    assert residuals(lambda problem: run_textbook(problem, np.asarray).gradients, CASE.problem()) == []

@@ -200,7 +200,7 @@ def test_clipping_by_value_and_by_norm():
     """No value, and no common norm, is above the limit; what is below it is left alone."""
     problem = SEQUENCES.problem()
     right = run_textbook(problem, np.asarray).gradients
-    clipped = clipped_by_value(0.01)(problem).gradients
+    clipped = clipped_by_value(0.01, right)(problem).gradients
     assert max(np.abs(g).max() for g in clipped.values()) == 0.01
     norm = np.sqrt(sum(np.sum(g**2) for g in clipped_by_norm(0.01, right)(problem).gradients.values()))
     np.testing.assert_allclose(norm, 0.01, rtol=1e-12)

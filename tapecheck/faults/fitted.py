@@ -1,0 +1,100 @@
+"""Conventions with a number in them that no list can have: a limit or a factor, read off the answer."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from reference_impl.spec import Arrays
+from tapecheck.case import Problem
+from tapecheck.faults.conventions import is_weight, scaled
+from tapecheck.faults.fault import Fault
+
+CLIPPING = "clipping", "clipping inside backward", "gradients as they are"
+
+
+def fitted(gradients: Arrays, right: Arrays) -> Iterator[Fault]:
+    """The conventions by which the `right` gradients may have become these."""
+    weights = [name for name in gradients if is_weight(name)]
+    with_x = [*weights, *(name for name in gradients if name not in weights)]
+    for names in (with_x, weights):
+        if not names:
+            continue
+        top = max(float(np.abs(gradients[name]).max()) for name in names)
+        if sum(int(np.sum(np.abs(gradients[name]) == top)) for name in names) > 1:
+            yield clipped_by_value(top, names)
+        yield clipped_by_norm(norm(gradients, names), names)
+    for shrink_only in (True, False):
+        yield each_to_norm(max((norm(gradients, [name]) for name in weights), default=1.0), shrink_only)
+    largest = max(gradients, key=lambda name: gradients[name].size)
+    square = float(np.sum(right[largest] ** 2))
+    if square:
+        yield times(float(np.sum(gradients[largest] * right[largest])) / square)
+
+
+def norm(gradients: Arrays, names: Iterable[str]) -> float:
+    """The common norm of some gradients."""
+    return float(np.sqrt(sum(float(np.sum(gradients[name] ** 2)) for name in names)))
+
+
+def which(names: Iterable[str]) -> str:
+    """What some gradients are called."""
+    return "every weight's gradient" if all(map(is_weight, names)) else "every gradient"
+
+
+def clipped_by_value(limit: float, names: Iterable[str]) -> Fault:
+    """The gradients `names` clipped to ±limit."""
+    names = frozenset(names)
+    return Fault(
+        *CLIPPING,
+        f"{which(names)} clipped to +-{limit:.6g}",
+        phase="convention",
+        after=lambda problem, gradients: {
+            name: np.clip(gradient, -limit, limit) if name in names else gradient
+            for name, gradient in gradients.items()
+        },
+    )
+
+
+def clipped_by_norm(limit: float, names: Iterable[str]) -> Fault:
+    """All gradients scaled so that the norm of `names` together is at most `limit`."""
+    names = tuple(names)
+
+    def clip(problem: Problem, gradients: Arrays) -> Arrays:
+        factor = min(1.0, limit / norm(gradients, names))
+        return {name: gradient * factor for name, gradient in gradients.items()}
+
+    return Fault(
+        *CLIPPING,
+        f"all gradients scaled down to a common norm of {limit:.6g}",
+        phase="convention",
+        after=clip,
+    )
+
+
+def each_to_norm(limit: float, shrink_only: bool) -> Fault:
+    """Every weight's gradient brought to a norm by itself; with `shrink_only` none that is below it."""
+
+    def brought(problem: Problem, gradients: Arrays) -> Arrays:
+        lengths = {name: norm(gradients, [name]) for name in gradients if is_weight(name)}
+        change = {name for name, length in lengths.items() if length > limit or not shrink_only}
+        return {
+            name: gradient * (limit / lengths[name]) if name in change else gradient
+            for name, gradient in gradients.items()
+        }
+
+    said = "clipped to" if shrink_only else "scaled to"
+    return Fault(
+        *CLIPPING,
+        f"every weight's gradient {said} a norm of {limit:.6g}",
+        phase="convention",
+        after=brought,
+    )
+
+
+def times(number: float) -> Fault:
+    """All gradients times a number."""
+    return Fault(
+        *("scale", "normalisation", "all gradients times 1", f"all gradients times {number:.9g}"),
+        phase="convention",
+        after=scaled(lambda _: number, lambda _: True),
+    )
