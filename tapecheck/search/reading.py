@@ -67,9 +67,10 @@ class Reader:
                 )
 
     def ways(self, theirs: Arrays) -> Iterator[tuple[str, ...]]:
-        """Every choice of a gradient for each layer, "" for none, the fullest first."""
+        """Every choice of a gradient without NaN for each layer, "" for none, the fullest first."""
+        told = {name for name, gradient in theirs.items() if np.isfinite(gradient).all()}
         each = [
-            [source.tensor for source in sources if source.tensor in theirs] + [""]
+            [source.tensor for source in sources if source.tensor in told] + [""]
             for sources in self.sources.values()
         ]
         return product(*each)

@@ -36,7 +36,9 @@ def test_every_way_of_reading_gives_back_the_true_dz(case, room_of):
 
 
 def test_no_gradient_no_value(room):
-    """What an implementation does not return gives nothing away."""
+    """What an implementation does not return gives nothing away, nor does NaN."""
+    nothing = {"dense/kernel": room.problem.weights["dense/kernel"] * np.nan}
+    assert list(room.reader.ways(nothing)) == [("", "")]
     assert list(room.reader.ways({})) == [("", "")]
     assert room.reader.read({}, ("", "")) == {}
 
