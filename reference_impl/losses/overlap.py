@@ -42,4 +42,4 @@ def summed(values: Array, axis: Axis) -> Array:
 
 def overlap_shape(output_shape: Shape, axis: Axis, **_: Any) -> Shape:
     """The shape of the values: what a sum over `axis` leaves."""
-    return np.empty(output_shape).sum(axis=axis).shape
+    return np.zeros(output_shape).sum(axis=axis).shape
