@@ -409,9 +409,13 @@ def lively(problem: Problem) -> bool:
     """Whether the draw can prove something, judged on the shipped implementation.
 
     Not where a relu head is dead for most of the batch, nor where a bias's gradient, a plain sum,
-    cancels (the signs of a mean absolute error do), nor where anything overflows.
+    cancels (the signs of a mean absolute error do), nor where anything overflows, or the loss has no
+    derivative at an output.
     """
-    gradients = problem.reference.gradients
+    try:
+        gradients = problem.reference.gradients
+    except BadInput:
+        return False
     top = max(np.abs(gradient).max() for gradient in gradients.values())
     biases = [np.abs(gradient).max() for name, gradient in gradients.items() if name.endswith("/bias")]
     alive = np.mean(gradients["x"] != 0) >= 0.5 * np.mean(counting_steps(problem))

@@ -130,7 +130,7 @@ def output_problems(loss: str | Named | None, output: Array, mask: Array | None)
             f"but Keras multiplies its values {output.shape[:1]} by the mask {mask.shape}"
         ]
     wrong = too_small(found, output)
-    return [f"`loss` = {loss!r} on an output that holds {output.min()!s}: {wrong}"] if wrong else []
+    return [f"`loss` = {loss!r} on an output that holds {np.nanmin(output)!s}: {wrong}"] if wrong else []
 
 
 def name_of(head: str | Named | None) -> str:

@@ -87,6 +87,18 @@ def test_draw_depends_on_name_and_seed_alone():
     assert not np.array_equal(Case("one", MODEL, seed=1).problem().x, one.x)
 
 
+def test_a_draw_that_the_loss_cannot_take_is_drawn_again():
+    """float32 values of exp(z) that underflow to 0 have no derivative of a power: of 40 names none gives
+    such an output, which single draws do.
+    """
+    model = Sequential([LSTM(4, activation="exponential"), Dense(3, activation="exponential")])
+    loss = "categorical_generalized_cross_entropy"
+    cases = [Case(f"zero-{k}", model, timesteps=4, loss=loss, dtype="float32") for k in range(40)]
+    assert all((case.problem().reference.output > 0).all() for case in cases)
+    single = [lively(cases[0].draw(np.random.default_rng(k))) for k in range(100)]
+    assert not all(single)
+
+
 def test_dead_draws_are_drawn_again():
     """Over 200 names, a relu head of one unit never comes out dead, which single draws often do."""
     model = Sequential([LSTM(3), Dense(1, activation="relu")])
