@@ -23,6 +23,8 @@ from benchmarks.workloads import GROWTH, WORKLOADS
 GROWN: Sequence[str] = ("NumPy", "PyTorch", "JAX jit", "tf.function")
 QUICK = ("NumPy", "PyTorch", "JAX jit", "tf.function")
 QUICK_GROWN = ("NumPy", "PyTorch")
+# Turns of the gradient checks, of which the slowest takes seconds.
+CHECK_ROUNDS = 4
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count(), help="default: one a core, %(default)s"
     )
-    parser.add_argument("--rounds", type=int, default=12, help="turns of every peer; default %(default)s")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of every peer; default %(default)s")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample there")
     parser.add_argument("--picture", type=Path, metavar="PATH", help="write the growth picture there")
     parser.add_argument("--no-growth", action="store_true", help="the comparison only")
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"not installed, or no peer: {', '.join(unknown)}; here are {', '.join(here)}")
     peers = ["NumPy", *(name for name in given.peers or here if name != "NumPy")]
-    rounds, budget, workloads, growth, grows = given.rounds, 20.0, WORKLOADS, GROWTH, GROWN
+    rounds, budget, workloads, growth, grows = given.rounds, 10.0, WORKLOADS, GROWTH, GROWN
     if given.quick:
         peers = [name for name in peers if given.peers or name in QUICK]
         rounds, budget, workloads, grows = min(rounds, 4), 0.5, WORKLOADS[:4], QUICK_GROWN
@@ -63,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     text += [report.table(rows), report.conclusion(rows)]
     print(*text[1:], sep="\n\n", flush=True)
 
-    checks = compare_checks(given.threads, 2 if given.quick else rounds)
+    checks = compare_checks(given.threads, 1 if given.quick else min(rounds, CHECK_ROUNDS))
     text.append(checks_table(*checks))
     print(text[-1], sep="\n\n", flush=True)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from reference_impl.by_gate import block_diagonal, diagonal, gathered, spread
 from reference_impl.inplace import UNREAD, in_place
+from reference_impl.memory import keep_what_is_freed
 from reference_impl.spec import Array, Arrays
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class LSTMCache(NamedTuple):
 
 def forward(layer: "LSTM", weights: Arrays, x: Array, given: Arrays) -> tuple[Array, LSTMCache]:
     """Output (B, T, H) or (B, H), and what `backward` needs, from `x` (B, T, D)."""
+    keep_what_is_freed()  # once in a process: the arrays of one pass become those of the next
     (B, T, _), H, dtype = x.shape, layer.units, x.dtype
     sigma, phi = in_place(layer.recurrent_activation, dtype), in_place(layer.activation, dtype)
     W_h, W_x = weights["recurrent_kernel"], weights["kernel"]
