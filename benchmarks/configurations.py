@@ -19,6 +19,7 @@ from hypothesis import seed as seeded
 
 from tapecheck import Case, check
 from tapecheck.compare import OFF
+from tapecheck.known import known
 from tapecheck.report import Report
 from tapecheck.strategies import cases
 
@@ -58,7 +59,13 @@ class Tally:
             *(f"inconclusive {number} x: {reason}" for reason, number in self.reasons.most_common()),
         ]
         for report in self.mismatches:
-            lines += ["", repr(report.problem.case), *str(report).splitlines()[:20]]
+            case = report.problem.case
+            lines += [
+                "",
+                repr(case),
+                *(f"known: {each}" for each in known(case)),
+                *str(report).splitlines()[:20],
+            ]
         return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from reference_impl.losses import clip_note
 from tapecheck.compare import FAILED, INCONCLUSIVE, OFF, PASSED, UNCHECKED, Element, TensorReport
 from tapecheck.complexstep import complex_steps
+from tapecheck.known import known
 from tapecheck.referee import NOBODY, OURS_OFF
 from tapecheck.text import figure, indent, shortened, table
 from tapecheck.witnesses import outvoted_of_three, place, shape_of_error
@@ -136,6 +137,7 @@ def evidence(report: Report) -> Iterator[str]:
     in_first_line = said[:1] if report.answer.traceback or report.answer.not_done else []
     notes = [
         *(f"- {line}" for line in said if line not in in_first_line),
+        *known_findings(report),
         *side_effects(report),
         *outputs_clipped(report),
     ]
@@ -188,6 +190,13 @@ def witnesses(report: Report, disputed: list[tuple[TensorReport, Element]]) -> I
     losers = Counter(outvoted or of_forward)
     for loser, count in losers.items():
         yield f"{loser} ({count} of {losers.total()})" if len(losers) > 1 else loser
+
+
+def known_findings(report: Report) -> Iterator[str]:
+    """Where TensorFlow is off: what is known of it."""
+    if any(row.note == OFF for row in report.rows):
+        for heading in known(report.problem.case):
+            yield f"- known: {heading} (docs/findings.md)"
 
 
 def outputs_clipped(report: Report) -> Iterator[str]:
