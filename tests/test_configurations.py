@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 import reference_impl
 from tapecheck import Case, check
 from tapecheck.compare import OFF
+from tapecheck.known import known
 from tapecheck.strategies import cases
 
 # A case is a hundred draws, and a check some tenths of a second.
@@ -21,12 +22,13 @@ few = settings(
 @few
 @given(case=cases())
 def test_any_configuration(case: Case) -> None:
-    """The shipped implementation never fails, and TensorFlow is never off: what Keras gets wrong is no
-    part of the draws (docs/findings.md). The case that fails is printed as the Python that makes it.
+    """The shipped implementation never fails, and TensorFlow is off only where that is known
+    (docs/findings.md). The case that fails is printed as the Python that makes it.
     """
     report = check(case)
     assert report.verdict != "failed", f"{case!r}\n{report}"
-    assert not any(tensor.note == OFF for tensor in report.rows), f"{case!r}\n{report}"
+    off = any(tensor.note == OFF for tensor in report.rows)
+    assert not off or known(case), f"{case!r}\n{report}"
 
 
 @few
