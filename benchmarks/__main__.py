@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.checks import CHECKS
+from benchmarks.checks import QUICK as QUICK_CHECKS
 from benchmarks.checks import compare as compare_checks
 from benchmarks.checks import table as checks_table
 from benchmarks.measure import compare
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     text += [report.table(rows), report.conclusion(rows)]
     print(*text[1:], sep="\n\n", flush=True)
 
-    checks = compare_checks(given.threads, 1 if given.quick else min(rounds, CHECK_ROUNDS))
+    checks = compare_checks(given.threads, min(rounds, CHECK_ROUNDS), QUICK_CHECKS if given.quick else CHECKS)
     text.append(checks_table(*checks))
     print(text[-1], sep="\n\n", flush=True)
 

@@ -3,10 +3,12 @@
 `tf.test.compute_gradient` is asked for the derivatives by the inputs alone, `torch.autograd.gradcheck` in its
 full mode for those by the inputs and all weights. Both compare a backward pass with differences, which are
 wrong by some 1e-8 of the gradient; the complex step gives the derivatives themselves, exact to rounding.
+Products as small as these make PyTorch's threads wait for each other, so it is run with a single one too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -66,7 +68,7 @@ def compute_gradient() -> Prepared:
     )
 
 
-def gradcheck() -> Prepared:
+def gradcheck(threads: int | None = None) -> Prepared:
     """`torch.autograd.gradcheck` of `nn.LSTM` and `nn.Linear` by every input and weight, in full mode.
 
     It says yes or no, so its error is the smallest power of ten as a tolerance at which it says yes.
@@ -91,7 +93,10 @@ def gradcheck() -> Prepared:
     given += [weights["lstm/kernel"].T, weights["lstm/recurrent_kernel"].T, weights["lstm/bias"]]
     inputs = [tensor.clone().contiguous().requires_grad_() for tensor in given]
 
+    threads = threads or torch.get_num_threads()
+
     def passes(atol: float = 1e-5, rtol: float = 1e-3) -> bool:
+        torch.set_num_threads(threads)
         return bool(torch.autograd.gradcheck(loss, inputs, atol=atol, rtol=rtol, raise_exception=False))
 
     def error(found: Any) -> float:
@@ -111,12 +116,16 @@ class Check(NamedTuple):
     rival: str = ""
 
 
+ONE_THREAD = "torch.autograd.gradcheck, one thread"
 CHECKS = {
     "complex step": Check("numpy", of_all, "all"),
     "torch.autograd.gradcheck": Check("torch", gradcheck, "weights and inputs", "complex step"),
+    ONE_THREAD: Check("torch", partial(gradcheck, threads=1), "weights and inputs", "complex step"),
     "complex step of x": Check("numpy", of_x, "inputs"),
     "tf.test.compute_gradient": Check("tensorflow", compute_gradient, "inputs", "complex step of x"),
 }
+# Those that take no time.
+QUICK = [name for name in CHECKS if name != "torch.autograd.gradcheck"]
 
 
 def apart(found: Any, true: Any) -> float:
@@ -124,9 +133,7 @@ def apart(found: Any, true: Any) -> float:
     return float(np.abs(found - true).max() / np.abs(true).max())
 
 
-def compare(
-    threads: int, rounds: int, names: Sequence[str] = tuple(CHECKS)
-) -> tuple[Samples, dict[str, float]]:
+def compare(threads: int, rounds: int, names: Iterable[str] = CHECKS) -> tuple[Samples, dict[str, float]]:
     """Seconds and error of each check that can run here, in turn for `rounds` rounds."""
     here = [name for name in names if find_spec(CHECKS[name].library)]
     seconds: Samples = {name: [] for name in here}

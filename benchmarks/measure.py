@@ -21,11 +21,14 @@ NOISY = 0.15
 
 @dataclass
 class Row:
-    """Seconds of one workload, by peer, and products' operations a second, in the same minutes."""
+    """Seconds of one workload by peer, and in the same minutes those of the pass's products alone, and the
+    operations a second of one large product.
+    """
 
     workload: Workload
     seconds: Samples = field(default_factory=dict)
     product_rate: list[float] = field(default_factory=list)
+    products: list[float] = field(default_factory=list)
 
     def quartiles(self, peer: str) -> tuple[float, float, float]:
         """Lower quartile, median and upper quartile of `peer`, in seconds."""
@@ -50,6 +53,10 @@ class Row:
     def product_share(self) -> float:
         """The time that the pass's products alone would take at the measured rate, as a share of NumPy's."""
         return self.workload.product_flops / float(np.median(self.product_rate)) / self.quartiles("NumPy")[1]
+
+    def share_of_products(self) -> float:
+        """The time that the pass's products take as they are, one by one, as a share of NumPy's."""
+        return float(np.median(self.products)) / self.quartiles("NumPy")[1]
 
 
 def compare(
@@ -84,6 +91,7 @@ def one_row(
                 row.seconds[peer] += at[peer].call("time", peer)
                 used[peer] += time.perf_counter() - start
         row.product_rate.append(at["NumPy"].call("product", workload.dtype))
+        row.products.append(at["NumPy"].call("products", workload))
     for peer in peers:
         at[peer].call("release", peer)
     print(f"measured {workload}", file=sys.stderr, flush=True)

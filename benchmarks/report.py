@@ -26,8 +26,8 @@ def table(rows: Sequence[Row]) -> str:
     """Medians in ms, quartiles for NumPy, and each peer's median as a multiple of NumPy's."""
     peers = list(rows[0].seconds)[1:]
     lines = [
-        cells("(B, T, D, H, K)", "NumPy, ms", "quartiles", "products", *peers),
-        cells("---", *["---:"] * (len(peers) + 3)),
+        cells("(B, T, D, H, K)", "NumPy, ms", "quartiles", "products", "at full speed", *peers),
+        cells("---", *["---:"] * (len(peers) + 4)),
     ]
     for row in rows:
         low, median, high = row.quartiles("NumPy")
@@ -36,6 +36,7 @@ def table(rows: Sequence[Row]) -> str:
                 row.workload,
                 f"**{digits(median)}**",
                 f"{digits(low)} - {digits(high)}",
+                f"{row.share_of_products():.0%}",
                 f"{row.product_share():.0%}",
                 *(f"{digits(row.quartiles(peer)[1])} ({multiple(row, peer)})" for peer in peers),
             )

@@ -95,6 +95,21 @@ class Inside:
         np.matmul(a, b, out=out)
         return 2 * n**3 / seconds(lambda: np.matmul(a, b, out=out), 1)
 
+    def products(self, workload: Workload) -> float:
+        """Seconds of all products of one pass, and of nothing else."""
+        rng, arrays = np.random.default_rng(0), {}
+        for m, k, n in set(workload.products):
+            a, b = (rng.standard_normal(shape).astype(workload.dtype) for shape in ((m, k), (k, n)))
+            arrays[m, k, n] = a, b, np.empty((m, n), workload.dtype)
+        operands = [arrays[sizes] for sizes in workload.products]
+
+        def all_of_them() -> None:
+            for a, b, out in operands:
+                a.dot(b, out)
+
+        all_of_them()
+        return seconds(all_of_them, 1)
+
     def kernel(self) -> str:
         """Which BLAS NumPy runs, its kernel and its threads."""
         from threadpoolctl import threadpool_info

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference_impl import LSTM, Dense, Sequential
+from reference_impl.recurrence import ROWS
 from reference_impl.spec import Array, Arrays
 
 
@@ -39,6 +40,18 @@ class Workload:
     def product_flops(self) -> int:
         """Operations of the pass's matrix products: those of the forward pass, and twice as many back."""
         return 2 * 3 * self.B * self.T * (4 * self.H * (self.D + self.H) + self.H * self.K)
+
+    @property
+    def products(self) -> list[tuple[int, int, int]]:
+        """Sizes of the pass's products (m, k) @ (k, n), one by one as `reference_impl/recurrence.py` asks for
+        them: z and dh of each step, dW and dx of ROWS rows at once, and the head's three.
+        """
+        B, T, D, H, K = self.B, self.T, self.D, self.H, self.K
+        steps = -(-ROWS // B)
+        rows = [min(steps, T - start) * B for start in range(0, T, steps)]
+        found = [(4 * H, H + D + 1, B)] * T + [(H, 4 * H, B)] * T
+        found += [(H + D + 1, n, 4 * H) for n in rows] + [(D, 4 * H, n) for n in rows]
+        return [*found, (T * B, H, K), (K, T * B, H), (H, K, T * B)]
 
 
 SIZES = ((4, 3, 2, 8, 1), (32, 50, 64, 128, 10), (64, 100, 256, 512, 10))

@@ -21,7 +21,7 @@ SMALL = Workload(2, 3, 4, 5, 2, "float64")
 
 def row(numpy: list[float], peer: list[float]) -> Row:
     """Samples in seconds, as if measured."""
-    return Row(SMALL, {"NumPy": numpy, "peer": peer}, [1e9])
+    return Row(SMALL, {"NumPy": numpy, "peer": peer}, [1e9], [1e-4])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -50,6 +50,9 @@ def test_another_computation_is_refused() -> None:
 def test_product_flops() -> None:
     """Counted on paper for B = 2, T = 3, D = 4, H = 5, K = 2: each weight, twice a row, three times."""
     assert SMALL.product_flops == 2 * 3 * (2 * 3) * (4 * 20 + 5 * 20 + 5 * 2)
+    for workload in (SMALL, replace(SMALL, B=700, T=10)):  # in one product, and in more than one
+        of_bias = 2 * 2 * workload.B * workload.T * 4 * workload.H  # one more row, in z and dW
+        assert sum(2 * m * k * n for m, k, n in workload.products) == workload.product_flops + of_bias
 
 
 @pytest.mark.parametrize(
