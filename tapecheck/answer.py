@@ -56,9 +56,16 @@ class Heard:
     not_done: bool = False  # it raised NotImplementedError
 
 
+class Kept(io.StringIO):
+    """What is printed, also by code that closes the streams which it was given."""
+
+    def close(self) -> None:
+        """Nothing: it is read afterwards."""
+
+
 def hear(call: Callable[[], object]) -> Heard:
     """Call anyone's code. Nothing that it raises or prints gets past this function."""
-    output = io.StringIO()
+    output = Kept()
     returned: object = None
     failure = ""
     frames: tuple[str, ...] = ()
@@ -88,9 +95,11 @@ def ask(implementation: Implementation, problem: Problem) -> Answer:
     heard = hear(lambda: implementation(given))
     result, failure = as_result(heard.returned), heard.failure
     if result is None and not failure:
+        kind = type(heard.returned).__name__
+        if isinstance(heard.returned, Result):
+            kind = f"Result whose `gradients` are a {type(heard.returned.gradients).__name__}"
         failure = (
-            f"returned a {type(heard.returned).__name__}, but should return a tapecheck.Result or a dict of "
-            "gradients by tensor name"
+            f"returned a {kind}, but should return a tapecheck.Result or a dict of gradients by tensor name"
         )
     changed = differing(problem, given)
     return Answer(result or Result({}), failure, heard.traceback, heard.printed, changed, heard.not_done)

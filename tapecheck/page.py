@@ -25,6 +25,7 @@ MARKS = {PASSED: "ok", FAILED: "FAIL", INCONCLUSIVE: "??", UNCHECKED: "--"}
 # Lines of what an implementation prints, and of its traceback, that a report shows.
 SHOWN_LINES = 5
 SHOWN_FRAMES = 30
+LONGEST_LINE = 400
 # Columns that the name of an implementation may have, and digits of a worst element.
 NAME_WIDTH = 50
 DIGITS = (7, 6, 5)
@@ -214,7 +215,7 @@ def side_effects(report: Report) -> Iterator[str]:
         half = SHOWN_FRAMES // 2
         left_out = f"  ... {len(frames) - 2 * half} lines ..."
         frames = (*frames[:half], left_out, *frames[-half:])
-    yield from indent(frames)
+    yield from indent([shortened(line, LONGEST_LINE) for line in frames])
     if report.answer.changed:
         yield f"- note: it wrote into its inputs: {', '.join(report.answer.changed)} (they were copies)"
     printed = report.answer.printed

@@ -92,10 +92,10 @@ def load(path: Path) -> tuple[Problem, Result, str]:
         case = Case(**fields | {"model": Sequential(fields["model"]), "class_weight": by_class})
     except BadInput:
         raise
+    except FileNotFoundError:
+        raise BadInput(str(path), ["there is no such file"]) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(
-            str(path), [f"it is no file that tapecheck saved: {type(error).__name__}: {error}"]
-        ) from error
+        raise BadInput(str(path), [f"it is no file that tapecheck saved ({type(error).__name__})"]) from error
 
     def group(name: str) -> dict[str, Array]:
         prefix = f"{name}/"

@@ -1,11 +1,14 @@
 """Plain-text building blocks of every report: figures, indentation, tables without lines."""
 
 import math
+import re
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
 
 # Columns of every report.
 WIDTH = 100
+# Characters that move a terminal's cursor or change its colours, or are not shown.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def figure(value: float) -> str:
@@ -23,8 +26,9 @@ def figure(value: float) -> str:
 
 
 def plain(text: str) -> str:
-    """The text in ASCII; what is not is written as in Python, such as \\u2588."""
-    return text.encode("ascii", "backslashreplace").decode()
+    """The text in ASCII; what is not, or steers a terminal, is written as in Python, such as \\u2588."""
+    ascii_text = text.encode("ascii", "backslashreplace").decode()
+    return STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", ascii_text)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ def shape_of_error(tensor: TensorReport, eps: float) -> str:
     if tensor.verdict != FAILED:
         return ""
     if tensor.note:
-        return tensor.note.partition(", ")[0].removeprefix("has ").partition(":")[0]
+        return tensor.note.partition(", but ")[0].removeprefix("has ").partition(":")[0]
     if math.isnan(tensor.cosine):
         return ""
     if abs(tensor.cosine) < 1 - ALIKE:

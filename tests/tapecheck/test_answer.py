@@ -68,6 +68,28 @@ def test_prints_are_kept_from_the_screen_and_counted(capsys):
     assert "line 49" not in str(report)
 
 
+def test_streams_that_are_closed_are_read_all_the_same():
+    """Code that closes what it prints to ends neither the check nor its own words."""
+
+    def closes(problem):
+        print("\x1b[31mred")
+        sys.stdout.close()
+        return problem.reference.gradients
+
+    report = check(CASE, closes)
+    assert report.passed
+    assert "      \\x1b[31mred" in str(report).splitlines()  # and no terminal is steered
+
+
+def test_long_messages_are_shortened():
+    """An exception that holds a whole array in words does not fill the screen."""
+
+    def wordy(problem):
+        raise ValueError("0.123 " * 10_000)
+
+    assert len(str(check(CASE, wordy)).splitlines()) < 30
+
+
 def test_progress_bars_are_kept_from_the_screen(capsys):
     """What goes to standard error is kept as well, and shown in plain ASCII."""
 

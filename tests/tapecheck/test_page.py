@@ -45,6 +45,13 @@ def forward(problem, gradients=None, output=0.0, loss=1.0):
     return Result(gradients or mine.gradients, mine.output + output, mine.loss * loss)
 
 
+def test_another_shape_stands_in_the_table():
+    """All of it, where the other tensors have a cosine."""
+    text = str(check(CASE, lambda p: right(p, lstm_kernel=np.transpose)))
+    (row,) = [line for line in text.splitlines() if "FAIL" in line]
+    assert row.endswith("  shape (16, 5)")
+
+
 AFTER_STEP_2 = (np.arange(6) > 2)[:, None]
 # What comes back, and the first line of the report on it.
 FIRST_LINES = {
@@ -90,7 +97,7 @@ FIRST_LINES = {
     ),
     "a Result of a list": (
         lambda p: Result([1.0]),
-        "failed: the implementation returned a Result, but should return a ",
+        "failed: the implementation returned a Result whose `gradients` are a list, but ",
     ),
     "nothing": (lambda p: {}, "failed: no gradient was returned [page]"),
     "another loss": (

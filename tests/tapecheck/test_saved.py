@@ -95,7 +95,7 @@ def test_npz_of_something_else_is_refused(tmp_path):
     """An npz without a case, or with pickled objects, is refused as well."""
     np.savez(tmp_path / "plain.npz", a=np.ones(3))
     np.savez(tmp_path / "pickled.npz", case=np.array([{"model": []}], dtype=object))
-    for name in ("plain.npz", "pickled.npz", "missing.npz"):
+    for name in ("plain.npz", "pickled.npz"):
         with pytest.raises(BadInput, match="no file that tapecheck saved"):
             load(tmp_path / name)
 
@@ -118,3 +118,12 @@ def test_a_case_that_does_not_fit_is_refused(tmp_path):
     np.savez(tmp_path / "odd.npz", case=json.dumps({"name": "odd", "model": [], "rows": 3}))
     with pytest.raises(BadInput, match="no file that tapecheck saved"):
         load(tmp_path / "odd.npz")
+
+
+def test_no_such_file(tmp_path, capsys):
+    """A file that is not there is not called a wrong one, and nobody is told to read pickles."""
+    assert main(["replay", str(tmp_path / "missing.npz")]) == 2
+    assert "  - there is no such file" in capsys.readouterr().err
+    (tmp_path / "text.npz").write_text("text")
+    assert main(["replay", str(tmp_path / "text.npz")]) == 2
+    assert "  - it is no file that tapecheck saved (ValueError)" in capsys.readouterr().err
