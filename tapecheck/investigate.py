@@ -34,12 +34,13 @@ SHOWN_DIAGNOSES = 3
 @dataclass(frozen=True)
 class Investigation:
     """`localization` where the implementation returned a trace; `probes` and `diagnoses` from asking it
-    about other problems.
+    about other problems. `broken` is the exception that ended the search, a mistake of this project's.
     """
 
     localization: Localization | None = None
     probes: tuple[Probe, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    broken: str = ""
 
     @property
     def first_divergence(self) -> Divergence | None:
@@ -105,6 +106,9 @@ class Investigation:
         said = [f"- {found.name}: {found.says}" for found in suspects[-SHOWN_PROBES:]]
         if said:
             sections.append(["experiments", *(line for each in said for line in wrapped(each, "  "))])
+        if self.broken:
+            sections.append(wrapped(f"tapecheck's search for the cause broke off: {self.broken}", "  "))
+            sections[-1].append("please report it: the verdict holds without it")
         for number, section in enumerate(sections):
             yield from ["", *section] if number else section
 

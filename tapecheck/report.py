@@ -23,6 +23,9 @@ from tapecheck.saved import save
 from tapecheck.text import fitted, indent, listed
 from tf_oracle import OraclePass
 
+# What may end an investigation without ending the run. In this project's own tests it is nothing.
+BREAKS: tuple[type[Exception], ...] = (Exception,)
+
 
 class GradientMismatch(AssertionError):
     """A check did not pass. The first line of its text is the verdict."""
@@ -135,7 +138,10 @@ class Report:
             return Investigation()
         if self.unusable:
             return Investigation(traced(self.problem, self.answer.result, self.exact))
-        return investigate(self.function, self.problem, self.answer.result, self.exact, pairs=self.pairs)
+        try:
+            return investigate(self.function, self.problem, self.answer.result, self.exact, pairs=self.pairs)
+        except BREAKS as error:  # a mistake of ours here costs neither the verdict nor the cases after it
+            return Investigation(broken=f"{type(error).__name__}: {error}")
 
     @property
     def unusable(self) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import tapecheck.report
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import Case, Result, check
 from tapecheck.catalogue import CATALOGUE
@@ -34,6 +35,21 @@ def test_a_passed_case_of_the_users_own_says_what_it_cannot_see():
     assert all(len(line) <= 100 for line in str(report).splitlines())
     assert "blind to" not in str(check(CATALOGUE[0]))
     assert "blind to" not in str(check(CASE, doubled))
+
+
+def test_a_search_that_breaks_off_leaves_the_verdict(monkeypatch):
+    """A mistake of ours in looking for theirs is told below the verdict, and no traceback ends the run."""
+
+    def breaks(*_, **__):
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(tapecheck.report, "BREAKS", (Exception,))
+    monkeypatch.setattr(tapecheck.report, "investigate", breaks)
+    report = check(CASE, doubled)
+    first, *rest = str(report).splitlines()
+    assert first == "gradient mismatch: 8 of 8 wrong [report]"
+    assert "  tapecheck's search for the cause broke off: ZeroDivisionError: of ours" in rest
+    assert report.first_divergence is None
 
 
 @pytest.fixture
