@@ -29,8 +29,11 @@ class BadInput(ValueError):
     """Something the user gave cannot be used; `problems` holds one sentence for each thing wrong."""
 
     def __init__(self, subject: str, problems: Iterable[str]):
-        self.problems = list(problems)
+        self.subject, self.problems = subject, list(problems)
         super().__init__("\n".join([f"{subject} cannot be used:", *(f"  - {p}" for p in self.problems)]))
+
+    def __reduce__(self) -> tuple[type["BadInput"], tuple[str, list[str]]]:
+        return type(self), (self.subject, self.problems)  # so that it comes back from another process
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -4,9 +4,10 @@ A check that passes proves the absence of the faults that its cases would have s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any, NamedTuple
 
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.spec import BadInput
@@ -15,7 +16,10 @@ from tapecheck.design import Design
 from tapecheck.equivalent import SAME_NUMBERS, set_aside
 from tapecheck.faults import Fault, faults
 from tapecheck.questions import sizes_of, smaller, with_sizes
-from tapecheck.text import table
+from tapecheck.text import fitted, table
+
+# The faults that a case does not see though a like case does, by the reason.
+Blind = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -29,18 +33,20 @@ class Adequacy:
     """
 
     seen: Mapping[str, frozenset[str]]
-    blind: Mapping[str, Mapping[str, tuple[str, ...]]]
+    blind: Mapping[str, Blind]
     unseen: frozenset[str]
     aside: Mapping[str, frozenset[str]]
     smallest: tuple[str, ...]
 
     def __str__(self) -> str:
-        """A table of the cases, and then the faults that no case sees."""
+        """A table of the cases, what hides faults there, and the faults that no case sees."""
         rows = [
-            [name, str(len(seen)), str(sum(map(len, self.blind[name].values()))), reasons(self.blind[name])]
+            [name, str(len(seen)), str(sum(map(len, self.blind[name].values()))), in_short(self.blind[name])]
             for name, seen in self.seen.items()
         ]
-        lines = table(["case", "sees", "blind to", "why"], rows, left=(0, 3))
+        lines = table(["case", "sees", "blind to", "because of"], rows, left=(0, 3))
+        whole = list(dict.fromkeys(reason for blind in self.blind.values() for reason in blind))
+        lines += ["", *whole] if whole else []
         together = len(frozenset[str]().union(*self.seen.values()))
         lines += [
             "",
@@ -51,36 +57,58 @@ class Adequacy:
             lines.append(f"set aside: {len(some)}, of which each {reason}")
         lines += [f"  - {fault}" for fault in sorted(self.aside.get(SAME_NUMBERS, ()))]
         lines += ["", f"{len(self.smallest)} of them see as much: {', '.join(self.smallest)}"]
-        return "\n".join(lines)
+        return "\n".join(fitted(lines))
 
 
-def reasons(blind: Mapping[str, tuple[str, ...]]) -> str:
+def reasons(blind: Blind) -> str:
     """Each reason with the number of faults that it hides, most first."""
     counts = Counter({reason: len(hidden) for reason, hidden in blind.items()})
     return "; ".join(f"{reason}: {count}" for reason, count in counts.most_common())
 
 
-def adequacy(cases: Iterable[Case]) -> Adequacy:
-    """Run every fault on every case."""
-    seen: dict[str, frozenset[str]] = {}
-    blind: dict[str, dict[str, tuple[str, ...]]] = {}
-    left: dict[str, tuple[Case, Fault]] = {}
-    for case in cases:
-        every = faults(case.problem())
-        visible = sees(case, every)
-        seen[case.name] = frozenset(map(str, visible))
-        blind[case.name] = blindness(case, [fault for fault in every if fault not in visible])
-        left |= {str(fault): (case, fault) for fault in every if fault not in visible}
+def in_short(blind: Blind) -> str:
+    """The same with each reason's first words."""
+    return reasons({reason.partition(":")[0]: faults for reason, faults in blind.items()})
+
+
+class View(NamedTuple):
+    """What one case sees of its faults, what it is blind to, and all that it does not see."""
+
+    seen: frozenset[str]
+    blind: Blind
+    left: tuple[str, ...]
+
+
+def view(case: Case) -> View:
+    """Run every fault on the case."""
+    every = faults(case.problem())
+    visible = sees(case, every)
+    left = [fault for fault in every if fault not in visible]
+    return View(frozenset(map(str, visible)), blindness(case, left), tuple(map(str, left)))
+
+
+def no_mistakes(case: Case, names: Collection[str]) -> dict[str, frozenset[str]]:
+    """Which of the case's faults with these names are none, by the reason."""
+    some = [fault for fault in faults(case.problem()) if str(fault) in names]
+    return {reason: frozenset(map(str, found)) for reason, found in set_aside(rich(case), some).items()}
+
+
+def adequacy(cases: Iterable[Case], run: Callable[..., Iterable[Any]] = map) -> Adequacy:
+    """Run every fault on every case. `run` is called as `map` is; that of an executor spreads the work."""
+    by_name = {case.name: case for case in cases}
+    views: dict[str, View] = dict(zip(by_name, run(view, by_name.values()), strict=True))
+    blind = {name: each.blind for name, each in views.items()}
+    together = frozenset[str]().union(*(each.seen for each in views.values()))
     hidden = {fault for reason in blind.values() for some in reason.values() for fault in some}
-    together = frozenset[str]().union(*seen.values())
+    asked = {fault: name for name, each in views.items() for fault in each.left}  # the last case of each
+    by_case: dict[str, set[str]] = {}
+    for fault in asked.keys() - together - hidden:
+        by_case.setdefault(asked[fault], set()).add(fault)
     aside: dict[str, frozenset[str]] = {}
-    by_case: dict[Case, list[Fault]] = {}
-    for name, (case, fault) in left.items():
-        if name not in together | hidden:
-            by_case.setdefault(case, []).append(fault)
-    for case, some in by_case.items():
-        for reason, found in set_aside(rich(case), some).items():
-            aside[reason] = aside.get(reason, frozenset()) | set(map(str, found))
+    for found in run(no_mistakes, [by_name[name] for name in by_case], by_case.values()):
+        for reason, some in found.items():
+            aside[reason] = aside.get(reason, frozenset()) | some
+    seen = {name: each.seen for name, each in views.items()}
     return Adequacy(seen, blind, frozenset(hidden - together), aside, smallest_cover(seen))
 
 
@@ -120,7 +148,7 @@ def sees(case: Case, candidates: Iterable[Fault]) -> set[Fault]:
     return Design(case).sees(candidates)
 
 
-def blindness(case: Case, hidden: Sequence[Fault]) -> dict[str, tuple[str, ...]]:
+def blindness(case: Case, hidden: Sequence[Fault]) -> Blind:
     """Why the case does not see the `hidden` faults, by the one change that would show each. An edit
     that even all changes together do not show changes nothing, and is left out.
     """

@@ -139,11 +139,18 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
 def run_adequacy(arguments: argparse.Namespace) -> int:
     """`tapecheck adequacy [CASE...]`: which mistakes each case sees and is blind to."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     from tapecheck.adequacy import adequacy
 
     cases: Sequence[Case] = named(arguments.names) or CATALOGUE
     with working(f"running every known mistake on {len(cases)} cases"):
-        found = adequacy(cases)
+        if len(cases) == 1:
+            found = adequacy(cases)
+        else:  # each case by itself, on all cores; spawned, since TensorFlow does not survive a fork
+            with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+                found = adequacy(cases, pool.map)
     print(found)
     return 0
 

@@ -1,5 +1,7 @@
 """The stack: names, shapes, what it refuses, and that its passes leave their inputs alone."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -129,6 +131,13 @@ def test_everything_wrong_with_a_model_is_said_at_once():
     with pytest.raises(BadInput) as raised:
         Sequential([LSTM(-1, activation="x"), Dense(0, bias=True)]).init(np.random.default_rng(0), (2, 3, 4))
     assert len(raised.value.problems) == 4
+
+
+def test_bad_input_comes_back_from_another_process():
+    """Pickled and back, it says the same."""
+    bad = BadInput("this model", ["one thing", "another"])
+    copy = pickle.loads(pickle.dumps(bad))
+    assert (type(copy), str(copy), copy.problems) == (BadInput, str(bad), bad.problems)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What cases can see: the reasons are the true ones, and the smallest set loses nothing."""
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import Case
@@ -73,6 +75,23 @@ def test_what_no_case_sees_is_listed():
     text = str(found)
     assert "T = 1: no recurrence" in text
     assert f"seen by none: {len(found.unseen)}" in text
+
+
+def test_other_processes_find_the_same():
+    """Spread over a pool, as the command does it, the answer is the one of a single process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert adequacy([ONE_STEP, AT_REST], pool.map) == adequacy([ONE_STEP, AT_REST])
+
+
+def test_the_table_gives_reasons_in_short_and_whole_below():
+    """Two reasons of one case fit into its line, uncut, and no line is wider than a report."""
+    text = str(adequacy([replace(ONE_STEP, initial_state="zeros")]))
+    assert "T = 1: no recurrence" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("one-step ")]
+    assert "T = 1: " in row
+    assert "zero initial state: " in row
+    assert "..." not in row
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_blind_to_is_one_line_with_the_count_and_the_reasons():
