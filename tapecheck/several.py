@@ -17,13 +17,14 @@ from tapecheck.faults import Fault, program
 from tapecheck.fit import Seen, alike, fitting
 from tapecheck.progress import bar
 from tapecheck.questions import elsewhere, usable
-from tapecheck.search.peel import DEPTH, Search
+from tapecheck.search.peel import DEPTH, MOST_RUNS, Search
 from tapecheck.search.reading import roomy
 
 # How much farther off the targets of a strong problem are.
 STRONG = 30.0
-# Sets of faults that come to the same on one problem, of which so many are tried on the others.
-MOST_SETS = 60
+# What is complete on one problem, and sets of faults that come to the same there, of which so many are
+# tried on the others.
+MOST_STATES, MOST_SETS = 12, 60
 
 
 def several(
@@ -38,16 +39,20 @@ def several(
     else the broken equations as leads. `forward` is a fault of the forward pass that is known already.
     """
     code = {**forward.code, **forward.own} if forward else {}
-    first = None
+    first, runs = None, MOST_RUNS
     with bar("looking for several mistakes at once", shown=pairs) as advance:
         for room in rooms(implementation, checked):
-            search = Search(room.problem, program.forward(room.problem, code), room.gradients, known, code)
+            kept = program.forward(room.problem, code)
+            search = Search(room.problem, kept, room.gradients, known, code, runs)
             first = first or search
-            lots = list(search.complete(DEPTH if pairs else 1, advance))
-            for state in (state for states in lots for state in states[:MOST_SETS]):
-                if found := named(search.equals(state), forward, seen):
-                    return found
-            if not lots:
+            complete = False
+            for states in search.complete(DEPTH if pairs else 1, advance):
+                complete = True
+                for state in states[:MOST_STATES]:
+                    if found := named(search.equals(state), forward, seen):
+                        return found
+            runs = search.runs
+            if not complete or runs <= 0:
                 break  # in another room no more would be seen
     if not first or not first.roots[0].forced.values:
         return []

@@ -24,6 +24,7 @@ from tapecheck.search.residuals import Residual, residuals
 DEPTH, BEAM = 3, 12
 ROOTS = 2  # readings of the same answer: where a gradient gives nonsense away, another may not
 MENDING = 60  # faults that mend something by themselves, tried on top of each other
+MOST_RUNS = 6000  # of the textbook, some 2.5 milliseconds each
 NARROW = 4  # states from which all that can break what is still broken is tried
 # The quantities whose mistakes break an equation.
 WHOLE = ("dz", "cache", "clipping", "truncation", "layout")
@@ -62,6 +63,16 @@ class State:
         """The best states first: the fewest cells that do not hold, and then the likeliest faults."""
         return self.wrong, tuple(fault.rank for fault in self.faults)
 
+    def has(self, part: str) -> bool:
+        """Whether such values were read."""
+        return any(cell.part == part for cell in self.forced.cells)
+
+    def off(self, part: str) -> bool:
+        """Whether some of them do not hold."""
+        return any(
+            cell.part == part and not holds for cell, holds in zip(self.forced.cells, self.holds, strict=True)
+        )
+
     def broken(self) -> list[Residual]:
         """The equations that do not hold."""
         return residuals(self.forced, self.code)
@@ -77,19 +88,37 @@ class State:
 
 
 class Search:
-    """A search among `known` faults for those of one implementation."""
+    """A search among `known` faults for those of one implementation, in at most `runs` of the textbook."""
 
-    def __init__(self, problem: Problem, kept: Kept, theirs: Arrays, known: Iterable[Fault], code: Code):
-        self.problem, self.kept, self.reader = problem, kept, Reader(problem, kept)
+    def __init__(
+        self,
+        problem: Problem,
+        kept: Kept,
+        theirs: Arrays,
+        known: Iterable[Fault],
+        code: Code,
+        runs: int = MOST_RUNS,
+    ):
+        self.problem, self.kept, self.reader, self.runs = problem, kept, Reader(problem, kept), runs
         self.edits = [fault for fault in known if fault.code and fault.phase == "backward"]
         self.conventions = [fault for fault in known if fault.undo]
         self.mending: list[Fault] = []  # what mended something by itself
         self.seen: list[State] = []
         self.like: dict[Fault, list[Fault]] = {}  # faults that came to the same as another
+        self.roots = self.readings(theirs, code)
+
+    def readings(self, theirs: Arrays, code: Code) -> list[State]:
+        """The best ways to read an answer. Where the head's dlogits are not as they should be, that may be
+        so or its kernel's gradient may be wrong: so one without them is among these.
+        """
         ways = [self.state(theirs, (), code, way) for way in self.reader.ways(theirs)]
         states = sorted((each for each in ways if each), key=lambda state: -int(state.holds.sum()))
         full = [state for state in states if state.way.count("") <= states[0].way.count("")]
-        self.roots = list({state.print: state for state in reversed(full)}.values())[::-1][:ROOTS]
+        unlike = list({state.print: state for state in reversed(full)}.values())[::-1][:ROOTS]
+        if unlike and unlike[0].off("dlogits"):
+            blind = [state for state in states if not state.has("dlogits")]
+            unlike += blind[:1]
+        return unlike
 
     def state(
         self, theirs: Arrays, faults: tuple[Fault, ...], code: Code, way: tuple[str, ...]
@@ -113,33 +142,31 @@ class Search:
     def better(self, state: State, candidates: Iterable[Fault]) -> Iterator[State]:
         """Of every candidate tried, the states in which more holds."""
         for fault in candidates:
-            after = self.after(state, fault)
+            self.runs -= 1
+            after = self.after(state, fault) if self.runs > 0 else None
             if after and after.wrong < state.wrong:
                 yield after
 
     def complete(self, depth: int, advance: Callable[[float], None]) -> Iterator[list[State]]:
-        """States in which everything holds, in lots of equally many faults, up to `depth`, the likeliest
-        first. `advance` is told the share of the work that is done.
+        """States in which everything holds, up to `depth` faults, in lots as they are found, of each the
+        likeliest first. `advance` is told the share of the work that is done.
         """
         beam = self.roots
         for level in range(1, depth + 1):
             found: list[State] = []
             trials = self.trials(beam, level, depth)
             for number, (states, candidates) in enumerate(trials):
-                for state in states:
-                    found += self.better(state, candidates(state))
+                better = [each for state in states for each in self.better(state, candidates(state))]
+                better.sort(key=lambda state: state.rank)
+                found += better
                 advance((level - 1 + (number + 1) / len(trials)) / depth)
-                if any(not state.wrong for state in found):
-                    break
+                if done := [state for state in better if not state.wrong]:
+                    yield done
             found.sort(key=lambda state: state.rank)
             if level == 1:
                 self.mending = [state.faults[-1] for state in found[:MENDING]]
             beam = self.unlike(found)
             self.seen += beam
-            if done := [state for state in found if not state.wrong]:
-                yield done
-            if not beam:
-                break
 
     def trials(
         self, beam: Sequence[State], level: int, depth: int

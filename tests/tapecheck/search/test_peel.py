@@ -42,6 +42,26 @@ def test_all_of_them_are_found(planted, room):
     assert {wrong for _, wrong in planted} <= said(found, states[0])
 
 
+def test_a_wrong_gradient_of_the_head_does_not_poison_what_is_read(room):
+    """dW_y gives a wrong dlogits away where it is wrong itself: then an answer is also read without it."""
+    wrong = room.fault("dW_y", "the Dense kernel times 1/(B*T)")
+    below = room.fault("dh_above", "all below the head times 2/T")
+    found = search(room, wrong + below)
+    assert not found.roots[-1].has("dlogits")
+    assert {fault.wrong for fault in (wrong, below)} <= set[str]().union(
+        *(said(found, state) for states in found.complete(2, lambda share: None) for state in states)
+    )
+
+
+def test_it_ends_when_its_runs_are_used_up(room):
+    """With too few runs of the textbook nothing is found, and no error is made of that."""
+    fault = room.fault("df", "df = dc * c") + room.fault("db", "db = db + dz.mean(axis=0)")
+    gradients = fault(room.problem).gradients
+    found = Search(room.problem, room.kept, gradients, faults(room.problem), {}, runs=3)
+    assert complete(found) == []
+    assert found.runs <= 0
+
+
 def test_no_deeper_than_it_is_asked(room):
     """With one mistake at most, two are not found."""
     two = room.fault("dc_next", "dc_next = dc") + room.fault("db", "db = db + dz.mean(axis=0)")
