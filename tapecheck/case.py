@@ -233,8 +233,12 @@ class Case:
                 problem = self.given.put_into(problem)
             if self.class_weight is not None:
                 problem = replace(problem, sample_weight=class_weights(problem.y, self.class_weight))
-            if lively(problem) or (self.given and self.given.complete):
-                break
+            try:
+                if lively(problem) or (self.given and self.given.complete):
+                    break
+            except BadInput:  # of a draw; what was given stays as it is
+                if self.given:
+                    raise
         return problem
 
     @property
@@ -409,13 +413,10 @@ def lively(problem: Problem) -> bool:
     """Whether the draw can prove something, judged on the shipped implementation.
 
     Not where a relu head is dead for most of the batch, nor where a bias's gradient, a plain sum,
-    cancels (the signs of a mean absolute error do), nor where anything overflows, or the loss has no
-    derivative at an output.
+    cancels (the signs of a mean absolute error do), nor where anything overflows. Raises BadInput for
+    arrays that do not fit, and where the loss has no derivative at an output.
     """
-    try:
-        gradients = problem.reference.gradients
-    except BadInput:
-        return False
+    gradients = problem.reference.gradients
     top = max(np.abs(gradient).max() for gradient in gradients.values())
     biases = [np.abs(gradient).max() for name, gradient in gradients.items() if name.endswith("/bias")]
     alive = np.mean(gradients["x"] != 0) >= 0.5 * np.mean(counting_steps(problem))
