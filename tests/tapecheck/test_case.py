@@ -96,8 +96,7 @@ def test_a_draw_that_the_loss_cannot_take_is_drawn_again():
     cases = [Case(f"zero-{k}", model, timesteps=4, loss=loss, dtype="float32") for k in range(40)]
     assert all((case.problem().reference.output > 0).all() for case in cases)
     with pytest.raises(BadInput, match="the derivative at 0 is infinite"):
-        for k in range(100):
-            lively(cases[0].draw(np.random.default_rng(k)))
+        assert [lively(cases[0].draw(np.random.default_rng(k))) for k in range(100)]
 
 
 def test_dead_draws_are_drawn_again():
