@@ -31,8 +31,15 @@ def positive(z: Array) -> Array:
 
 
 def absolute(d: Array) -> Array:
-    """|d|."""
-    return np.where(positive(d), d, -d)
+    """|d|; at 0 the complex step passes nothing either."""
+    return np.where(positive(d), d, np.where(positive(-d), -d, 0 * d))
+
+
+def absolute_by_branch(z: Array) -> Array:
+    """|z| as a part of something smooth: at 0 the complex step takes the branch z <= 0, as it does in the
+    other parts.
+    """
+    return np.where(positive(z), z, -z)
 
 
 def sign(d: Array) -> Array:

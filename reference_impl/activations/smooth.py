@@ -3,7 +3,7 @@
 import numpy as np
 
 from reference_impl.activations.special import less_tanh, normal_cdf, normal_density
-from reference_impl.arithmetic import absolute, positive, positive_part
+from reference_impl.arithmetic import absolute, absolute_by_branch, positive, positive_part
 from reference_impl.spec import Array
 
 
@@ -42,7 +42,9 @@ def d_exponential(dy: Array, z: Array, y: Array) -> Array:
 
 
 def softplus(z: Array) -> Array:
-    return positive_part(z) + np.log1p(np.exp(-absolute(z)))  # log(1 + exp(z)), which would overflow
+    return positive_part(z) + np.log1p(
+        np.exp(-absolute_by_branch(z))
+    )  # log(1 + exp(z)), which would overflow
 
 
 def d_softplus(dy: Array, z: Array, y: Array) -> Array:
@@ -103,7 +105,7 @@ def gelu_exponent(z: Array) -> Array:
 
 
 def squareplus(z: Array, b: float) -> Array:
-    larger = (absolute(z) + np.sqrt(z * z + b)) / 2
+    larger = (absolute_by_branch(z) + np.sqrt(z * z + b)) / 2
     return np.where(positive(z), larger, b / larger / 4)  # (z + sqrt(z**2 + b)) / 2, which would cancel
 
 

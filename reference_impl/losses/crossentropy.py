@@ -7,7 +7,14 @@ is exact where one of probabilities is not.
 import numpy as np
 
 from reference_impl.activations import sigmoid, softmax
-from reference_impl.arithmetic import EPSILON, absolute, clipped, one_hot, positive_part, through_clip
+from reference_impl.arithmetic import (
+    EPSILON,
+    absolute_by_branch,
+    clipped,
+    one_hot,
+    positive_part,
+    through_clip,
+)
 from reference_impl.spec import Array
 
 
@@ -31,7 +38,7 @@ def d_binary_crossentropy(y_true: Array, y: Array, label_smoothing: float = 0.0)
 
 def sigmoid_crossentropy(y_true: Array, z: Array, label_smoothing: float = 0.0) -> Array:
     t = smoothed(y_true, label_smoothing, 2)
-    return (positive_part(z) - z * t + np.log1p(np.exp(-absolute(z)))).sum(axis=-1) / z.shape[-1]
+    return (positive_part(z) - z * t + np.log1p(np.exp(-absolute_by_branch(z)))).sum(axis=-1) / z.shape[-1]
 
 
 def d_sigmoid_crossentropy(y_true: Array, z: Array, label_smoothing: float = 0.0) -> Array:

@@ -6,7 +6,7 @@ Source: Lin et al., Focal Loss for Dense Object Detection (2017).
 import numpy as np
 
 from reference_impl.activations import sigmoid, softmax
-from reference_impl.arithmetic import absolute, clipped, positive_part, through_clip
+from reference_impl.arithmetic import absolute_by_branch, clipped, positive_part, through_clip
 from reference_impl.losses.crossentropy import normalised, smoothed, through_normalised
 from reference_impl.spec import Array
 
@@ -52,7 +52,7 @@ def sigmoid_focal_crossentropy(
     label_smoothing: float,
 ) -> Array:
     t = smoothed(y_true, label_smoothing, 2)
-    crossentropy = positive_part(z) - z * t + np.log1p(np.exp(-absolute(z)))
+    crossentropy = positive_part(z) - z * t + np.log1p(np.exp(-absolute_by_branch(z)))
     balance = t * alpha + (1 - t) * (1 - alpha) if apply_class_balancing else 1
     return (balance * wrong(t, sigmoid(z)) ** gamma * crossentropy).sum(axis=-1) / z.shape[-1]
 
@@ -66,7 +66,7 @@ def d_sigmoid_focal_crossentropy(
     label_smoothing: float,
 ) -> Array:
     t, p = smoothed(y_true, label_smoothing, 2), sigmoid(z)
-    crossentropy = positive_part(z) - z * t + np.log1p(np.exp(-absolute(z)))
+    crossentropy = positive_part(z) - z * t + np.log1p(np.exp(-absolute_by_branch(z)))
     d_focus = gamma * wrong(t, p) ** (gamma - 1) * (1 - 2 * t) * p * (1 - p)
     balance = t * alpha + (1 - t) * (1 - alpha) if apply_class_balancing else 1
     return balance * (d_focus * crossentropy + wrong(t, p) ** gamma * (p - t)) / z.shape[-1]

@@ -137,6 +137,19 @@ def test_keras_computes_the_same(which, dtype):
 
 
 @every_configuration
+def test_complex_step_at_zero(which):
+    """At exactly 0 it is the derivative that `backward` takes there or on one side. A smooth function has but
+    one, also where it is put together from pieces that have a kink.
+    """
+    z, dy = np.array([[0.0, 0.37, -0.41]]), samples("float64", 1, (1, 3))[1]
+    one = activation(which)
+    stepped = jacobian_product(one.value, z, dy)
+    near = [np.array([[step, *z[0, 1:]]]) for step in (-1e-30, 0, 1e-30)]
+    taken = [one.backward(dy, there, one.value(there)) for there in near]
+    assert min(errors("y", stepped, each, z.dtype).max() for each in taken) <= LIMIT
+
+
+@every_configuration
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_keras_s_choice_at_every_kink(which, dtype):
     """Where two pieces meet, the derivative is the one that Keras takes."""

@@ -36,6 +36,16 @@ def by_complex_step(value, w):
     return dw
 
 
+@pytest.mark.parametrize("name", ["l1", Named("l1_l2", l1=0.2, l2=0.4)], ids=repr)
+def test_complex_step_at_a_weight_of_zero(name):
+    """Where a weight is exactly 0 the complex step of the value is the gradient there, which is 0."""
+    regularizer = look_up(REGULARIZERS, name)
+    w = np.array([[0.0, -0.5], [2.0, 0.0]])
+    stepped = by_complex_step(regularizer.value, w)
+    np.testing.assert_allclose(stepped, regularizer.backward(w), rtol=1e-14)
+    assert not stepped[w == 0].any()
+
+
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_gradient_is_that_of_the_value(case):
     """`backward` is the complex-step derivative of `value`, entry by entry."""
