@@ -22,8 +22,9 @@ REQUIRED = object()
 
 def is_number(value: object) -> bool:
     """Whether it is a finite real number, and no bool."""
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return real and math.isfinite(value)  # type: ignore[arg-type]  # mypy does not carry `real` over
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return math.isfinite(value)
 
 
 def is_axis(value: object) -> bool:

@@ -11,7 +11,7 @@ before the first number is computed.
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
@@ -148,17 +148,17 @@ WEIGHTS = {"kernel": "kernel", "recurrent": "recurrent_kernel", "bias": "bias"}
 @dataclass_transform(frozen_default=True)
 def spec(cls: type) -> type:
     """Make `cls` a frozen dataclass that keeps arguments it does not know instead of raising."""
-    cls = dataclass(frozen=True, repr=False)(cls)
-    names = {field.name for field in fields(cls)}
-    assign = cls.__init__  # type: ignore[misc]  # the one that dataclass has just made
+    made: Any = dataclass(frozen=True, repr=False)(cls)
+    names = {field.name for field in fields(made)}
+    assign = made.__init__
 
+    @wraps(assign)  # so that inspect.signature shows the fields
     def construct(self: Any, *args: Any, **arguments: Any) -> None:
         strange = {name: arguments.pop(name) for name in list(arguments) if name not in names}
         assign(self, *args, **arguments)
         object.__setattr__(self, "strange", strange)
 
-    construct.__wrapped__ = assign  # type: ignore[attr-defined]  # inspect.signature shows the fields
-    cls.__init__ = construct  # type: ignore[misc]  # mypy refuses any method to be replaced
+    made.__init__ = construct
     return cls
 
 

@@ -15,7 +15,7 @@ class Balls(np.ndarray):
     """An object array of balls, whose matrix products are flint's: a third of the time of ball by ball."""
 
     def sum(self, *arguments: Any, **named: Any) -> Any:
-        """As of any array of objects: a sum over everything is a ball, not an array of none axes."""
+        """That of an array of objects: a sum over all axes is a ball."""
         found = super().sum(*arguments, **named)
         return found[()] if np.ndim(found) == 0 and isinstance(found, np.ndarray) else found
 

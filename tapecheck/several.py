@@ -57,7 +57,7 @@ def several(
     if not first or not first.roots[0].forced.values:
         return []
     state = first.partial()
-    return [*mended(state.faults), *unknown(state.broken())]
+    return [*mended(state.faults), *unknown(state.broken)]
 
 
 def rooms(implementation: Implementation, checked: Seen) -> Iterator[Seen]:

@@ -78,9 +78,8 @@ class Fault:
     before: Callable[[Problem], Problem] | None = None
     after: Callable[[Problem, Arrays], Arrays] | None = None
     undo: Callable[[Problem, Arrays], Arrays] | None = None  # what takes `after` back, where that can be
-    own: Code = field(
-        default_factory=dict, repr=False
-    )  # backward lines that a wrong forward pass has a right to
+    # backward lines that are right after this wrong forward pass
+    own: Code = field(default_factory=dict, repr=False)
 
     @property
     def why(self) -> str:

@@ -43,8 +43,8 @@ def activity_times(problem: Problem, number: float) -> Problem:
         arguments = bound(value, REGULARIZERS)
         factors = {name: number * arguments[name] for name in FACTORS if name in arguments}
         name = value.name if isinstance(value, Named) else value
-        other: Any = Named(name, **{**arguments, **factors})
-        return replace(layer, activity_regularizer=other)  # type: ignore[call-arg]
+        other: dict[str, Any] = {"activity_regularizer": Named(name, **{**arguments, **factors})}
+        return replace(layer, **other)
 
     return with_layers(problem, scaled)
 

@@ -8,6 +8,7 @@ list has are read off the numbers on the way (readoff.py).
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -73,13 +74,14 @@ class State:
             cell.part == part and not holds for cell, holds in zip(self.forced.cells, self.holds, strict=True)
         )
 
+    @cached_property
     def broken(self) -> list[Residual]:
         """The equations that do not hold."""
         return residuals(self.forced, self.code)
 
     def suggested(self) -> Iterator[Fault]:
         """Faults read off the numbers."""
-        plain = self.broken()
+        plain = self.broken
         unsure = {residual.quantity for residual in plain} >= {"dz_i", "dz_f", "dz_g"}
         asked = [plain, *(residuals(self.forced, self.code, gate) for gate in "ifg" if unsure)]
         for found in asked:
@@ -182,7 +184,7 @@ class Search:
 
     def relevant(self, state: State) -> list[Fault]:
         """The known faults that can break what is still broken."""
-        broken = state.broken()
+        broken = state.broken
         causes = {cause for residual in broken for cause in causes_of(residual.quantity)}
         layers = {residual.layer for residual in broken} | {""}
         return [
@@ -237,9 +239,9 @@ class Search:
         """The state to say something of where none is complete: the best in which every fault has mended an
         equation and broken none.
         """
-        before = {(residual.layer, residual.quantity) for residual in self.roots[0].broken()}
+        before = {(residual.layer, residual.quantity) for residual in self.roots[0].broken}
         for state in sorted(self.seen, key=lambda state: state.rank):
-            after = {(residual.layer, residual.quantity) for residual in state.broken()}
+            after = {(residual.layer, residual.quantity) for residual in state.broken}
             if len(before - after) >= len(state.faults) and after < before:
                 return state
         return self.roots[0]

@@ -31,9 +31,19 @@ def ruled(made: Optimizer, update: Callable[..., Moved]) -> Optimizer:
     return replace(made, rule=replace(made.rule, update=update))
 
 
+def times(number: float) -> Callable[[Array, Step], Step]:
+    """The gradient times a number."""
+    return lambda w, now: now._replace(g=number * now.g)
+
+
+def with_decay(share: float) -> Callable[[Array, Step], Step]:
+    """The gradient with a share of the weights added."""
+    return lambda w, now: now._replace(g=now.g + share * w)
+
+
 def directions(made: Optimizer) -> Changed:
     """Up in place of down."""
-    yield "w = w - rate * g", "w = w + rate * g", before(made, lambda w, now: now._replace(g=-now.g))
+    yield "w = w - rate * g", "w = w + rate * g", before(made, times(-1))
     update = made.rule.update
 
     def away(w: Array, now: Step) -> Moved:
@@ -47,7 +57,7 @@ def sizes(made: Optimizer, problem: Problem) -> Changed:
     """Gradients that are summed where they are averaged, and the like; and that went through float32."""
     for words, size in factors().items():
         factor = size(problem)
-        yield "g", f"g times {words}", before(made, lambda w, now, c=factor: now._replace(g=c * now.g))  # type: ignore[misc]
+        yield "g", f"g times {words}", before(made, times(factor))
     rounded = before(made, lambda w, now: now._replace(g=now.g.astype(np.float32).astype(w.dtype)))
     yield "g", "g rounded to float32", rounded
 
@@ -99,8 +109,7 @@ def decays(made: Optimizer, arguments: Mapping[str, Any]) -> Changed:
 
     yield right, "no weight decay", free
     for factor, words in ((1, ""), (2, "2 * ")):
-        coupled = before(free, lambda w, now, c=factor * share: now._replace(g=now.g + c * w))  # type: ignore[misc]
-        yield right, f"g = g + {words}weight_decay * w", coupled
+        yield right, f"g = g + {words}weight_decay * w", before(free, with_decay(factor * share))
     yield right, "w = w - weight_decay * w", replace(made, decay=lambda w, rate: w - w * share)
     yield (
         right,

@@ -1,6 +1,7 @@
 """Mistakes inside an optimizer's rule: other arguments, and its equations edited from their source."""
 
 import ast
+from functools import partial
 from typing import Any
 
 from reference_impl.arguments import bound
@@ -77,7 +78,8 @@ LINES: dict[str, tuple[tuple[str, str], ...]] = {
 def other_equations(made: Optimizer, value: str | Named) -> Changed:
     """The rule with one line exchanged: by what people write, and by every single edit."""
     update = OPTIMIZERS[value.name if isinstance(value, Named) else value].update
-    own = made.rule.update.keywords  # type: ignore[attr-defined]  # a partial, see training.optimizer
+    assert isinstance(made.rule.update, partial)  # the table's function with its arguments
+    own = made.rule.update.keywords
     rule = Program(update)
     lines = {line.target: line for line in rule.assignments}  # of several for one target the last
     written = [(lines[target], expression(source)) for target, source in LINES.get(update.__name__, ())]

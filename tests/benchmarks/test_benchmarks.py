@@ -28,7 +28,7 @@ def row(numpy: list[float], peer: list[float]) -> Row:
 @pytest.mark.parametrize("name", [name for name in PEERS if name != "NumPy"])
 def test_every_installed_peer_computes_the_same_gradients(name: str, dtype: str) -> None:
     """What is timed is one computation: gradients of all weights and of x agree with NumPy's."""
-    if not find_spec(PEERS[name].library):
+    if not find_spec(PEERS[name].library):  # peers are compared with where they are; none is required
         pytest.skip(f"{PEERS[name].library} is not installed")
     workload = Workload(2, 3, 4, 5, 2, dtype)
     found = {}
@@ -143,7 +143,7 @@ def test_the_oracle_and_the_rest_are_told_apart(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", CHECKS)
 def test_every_gradient_check_finds_the_right_derivatives(name: str) -> None:
     """What is timed passes, and is as near to the exact derivatives as it claims to be."""
-    if not find_spec(CHECKS[name].library):
+    if not find_spec(CHECKS[name].library):  # nor is any of these
         pytest.skip(f"{CHECKS[name].library} is not installed")
     step, error = CHECKS[name].prepare()
     exact_to_rounding = CHECKS[name].library == "numpy"

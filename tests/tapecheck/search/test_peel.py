@@ -98,4 +98,4 @@ def test_what_is_mended_for_good_is_told_apart_from_the_rest(room):
     assert complete(found, depth=2) == []
     state = found.partial()
     assert [fault.wrong for fault in state.faults] == ["df = dc * c"]
-    assert [residual.quantity for residual in state.broken()] == ["dc_next"]
+    assert [residual.quantity for residual in state.broken] == ["dc_next"]
