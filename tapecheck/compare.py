@@ -27,6 +27,7 @@ MEANINGLESS = 1e-3
 
 OFF = "TensorFlow itself is off here"
 NOT_KNOWN = "the exact value is not known"
+NARROWER = "precision was lost on the way"
 
 PASSED, FAILED, INCONCLUSIVE, UNCHECKED = "passed", "failed", "inconclusive", "unchecked"
 
@@ -174,7 +175,7 @@ def unusable(candidate: Any, expected: Array, dtype: np.dtype) -> str:
     if candidate.dtype.kind != "f":
         return f"is {candidate.dtype}, but should be {dtype}"
     if candidate.dtype.itemsize < dtype.itemsize:
-        return f"is {candidate.dtype}, but should be {dtype}: precision was lost on the way"
+        return f"is {candidate.dtype}, but should be {dtype}: {NARROWER}"
     return ""
 
 

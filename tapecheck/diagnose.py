@@ -11,11 +11,12 @@ import numpy as np
 
 from tapecheck.case import Implementation, Problem, Result
 from tapecheck.diagnosis import Diagnosis, finding, other_gates, partial, single_precision
-from tapecheck.faults import Fault, faults, fitted, other_forwards
+from tapecheck.faults import Fault, faults, fitted, further, other_forwards
 from tapecheck.fit import FORWARD_ONLY, ROUNDING, Fit, Seen, alike, fitting, matched
 from tapecheck.questions import elsewhere, observe
+from tapecheck.search.clipping import clipped
 from tapecheck.search.each_gate import wrong_gates
-from tapecheck.several import several
+from tapecheck.several import named, several
 
 SHOWN = 5
 
@@ -44,7 +45,11 @@ def _diagnose(
     other_model = any(each.forward_is_right is False for each in seen)
     first = wrong[0]
     known = faults(first.problem)
-    fits = fitting(known, seen) or fitting(fitted(first.gradients, first.truth.gradients), seen)
+    read = fitted(first.gradients, first.truth.gradients, first.problem.weights)
+    fits = fitting(known, seen) or fitting(read, seen)
+    if not fits and not other_model:
+        more = further(first.problem)
+        fits, known = fitting(more, seen), (*known, *more)
     if not fits and other_model:
         fits = fitting(other_forwards(first.problem), seen)
     if fits:
@@ -57,6 +62,8 @@ def _diagnose(
         return rounded
     if other_model:  # the values of the forward pass are not known, so nothing follows from them
         return other_gates(wrong_gates(implementation, problem.case))
+    if behind := clipped(known, seen):
+        return clipping(*behind, seen)
     return several(implementation, checked, seen, known, pairs) or partly(known, first)
 
 
@@ -68,6 +75,15 @@ def findings(fits: dict[Fault, Fit], seen: Sequence[Seen], wrong: int) -> list[D
     groups = alike(fits, elsewhere(seen[0].problem.case), seen[0].tensors)
     certain = len(groups) == 1 and wrong >= 2 and bool(explaining or len(quantities) == 1)
     return [finding(group, fits[group[0]], certain, seen) for group in groups]
+
+
+def clipping(behind: Sequence[Fault], limit: Fault, seen: Sequence[Seen]) -> list[Diagnosis]:
+    """Clipping, and the mistake behind it; where that is none of the known ones, clipping as a lead."""
+    if found := named([behind, [limit]], None, seen):
+        return found
+    return [
+        partial(limit, "Another mistake is behind it, which does not show through: take the clipping away")
+    ]
 
 
 def precision(seen: Sequence[Seen]) -> list[Diagnosis]:

@@ -4,9 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tapecheck.faults import Fault, equation_of, forward_equation_of
 from tapecheck.fit import Fit, Seen
 from tapecheck.search.residuals import Residual
+from tapecheck.text import listed
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,16 @@ def other_gates(names: Iterable[str]) -> list[Diagnosis]:
         )
         for name in names
     ]
+
+
+def too_narrow(names: Sequence[str], dtype: np.dtype) -> Diagnosis:
+    """Tensors that came back in a narrower dtype than the problem's."""
+    return Diagnosis(
+        *("precision", "float32 buffers", f"{listed(names)} in a narrower dtype", f"{dtype} throughout", ""),
+        f"the buffer that it is summed up in is none of {dtype}: give its dtype where it is made",
+        certain=True,
+        error=math.inf,
+    )
 
 
 def single_precision(error: float) -> Diagnosis:

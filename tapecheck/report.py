@@ -11,8 +11,8 @@ from tapecheck.adequacy import blind_to
 from tapecheck.answer import Answer
 from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
-from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport
-from tapecheck.diagnosis import Diagnosis
+from tapecheck.compare import FAILED, INCONCLUSIVE, NARROWER, PASSED, UNCHECKED, TensorReport
+from tapecheck.diagnosis import Diagnosis, too_narrow
 from tapecheck.exact import Exact
 from tapecheck.headline import headline
 from tapecheck.investigate import Investigation, investigate, traced
@@ -137,7 +137,9 @@ class Report:
         if self.verdict != FAILED or self.answer.failure or self.exact is None:
             return Investigation()
         if self.unusable:
-            return Investigation(traced(self.problem, self.answer.result, self.exact))
+            narrow = [row.name for row in self.rows if row.verdict == FAILED and row.note.endswith(NARROWER)]
+            found = (too_narrow(narrow, self.problem.dtype),) if narrow else ()
+            return Investigation(traced(self.problem, self.answer.result, self.exact), diagnoses=found)
         try:
             return investigate(self.function, self.problem, self.answer.result, self.exact, pairs=self.pairs)
         except BREAKS as error:  # a mistake of ours here costs neither the verdict nor the cases after it

@@ -6,7 +6,7 @@ equation, what was computed instead, and the line where the right one stands.
 """
 
 from tapecheck.faults.equations import equation_of, forward_equation_of
-from tapecheck.faults.every import faults
+from tapecheck.faults.every import faults, further
 from tapecheck.faults.fault import BROKEN, RANK, WHY, Fault, slope
 from tapecheck.faults.fitted import clipped_by_norm, clipped_by_value, fitted, times
 from tapecheck.faults.forwards import other_forwards
@@ -22,6 +22,7 @@ __all__ = [
     "faults",
     "fitted",
     "forward_equation_of",
+    "further",
     "other_forwards",
     "slope",
     "times",

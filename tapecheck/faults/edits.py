@@ -34,6 +34,7 @@ ACTIVATED = "derivative of an activated value"
 DERIVATIVE = "wrong activation derivative"
 COPIED = "copy and paste between gates"
 STALE = "stale cache"
+OVERWRITTEN = "overwrite instead of accumulate"
 DIFFERENT = "a different forward"
 
 # Names that exist in edited equations only: what the mistaken code reads in place of the name before
@@ -76,7 +77,7 @@ def node_edits(node: ast.AST, target: str, forward: bool) -> Iterator[Edit]:
             if not self_first:  # db = db is db = 0, which is said so
                 yield Edit(left, "term dropped")
             if isinstance(node.op, ast.Add):
-                yield Edit(right, "overwrite instead of accumulate" if self_first else "term dropped")
+                yield Edit(right, OVERWRITTEN if self_first else "term dropped")
                 yield Edit(binary(node, ast.Add(), left), "path counted twice")
                 yield Edit(binary(node, ast.Add(), right), "path counted twice")
                 yield Edit(binary(left, ast.Sub(), right), "sign")
@@ -95,6 +96,9 @@ def node_edits(node: ast.AST, target: str, forward: bool) -> Iterator[Edit]:
             kind = "recurrent kernel not transposed" if W == "W_h" else "not transposed"
             yield Edit(name(f"{W}_untransposed"), kind)
             yield Edit(name(f"{W}_reshaped"), kind)
+            if W == "W_h":
+                for k in GATES:
+                    yield Edit(name(f"{W}_{k}_untransposed"), kind)
             if W != "W_y":
                 yield Edit(attribute(name("W_h" if W == "W_x" else "W_x"), "T"), "quantity swapped")
                 for k in GATES:
@@ -154,7 +158,7 @@ def name_edits(quantity: str, forward: bool) -> Iterator[Edit]:
     for suffix in SHIFTS:
         if suffix == "_or_zero" and quantity not in ("h_prev", "c_prev"):
             continue
-        kind = OFF_BY_ONE
+        kind = "initial state ignored" if suffix == "_or_zero" else OFF_BY_ONE
         if suffix in ("_last", "_first"):
             kind = "x of the last step for all steps" if quantity == "x_t" else STALE
         yield Edit(name(quantity + suffix), kind)
@@ -179,12 +183,23 @@ def derivative_edits(
                 continue
             right = exchange(value, node, body)
             upstream = {id(inner) for inner in ast.walk(node.args[0])}
+            product = {id(inner) for inner in products_in(body)}
             for place, inner in enumerate(ast.walk(body)):
                 if id(inner) in upstream or isinstance(inner, ast.Name):
                     continue
-                for number, (wrong, _, _) in enumerate(node_edits(inner, "", forward=True)):
+                for number, (wrong, how, _) in enumerate(node_edits(inner, "", forward=True)):
                     edited = exchange(right, inner, wrong)
-                    yield right, Edit(edited, DERIVATIVE, f"{node.func.id} {place} {number}")
+                    kind = LEFT_OUT if how == "factor dropped" and id(inner) in product else DERIVATIVE
+                    yield right, Edit(edited, kind, f"{node.func.id} {place} {number}")
+
+
+def products_in(value: ast.expr) -> Iterator[ast.expr]:
+    """The product that an expression is, and the products that are its factors."""
+    match value:
+        case ast.BinOp(left, ast.Mult(), right):
+            yield value
+            yield from products_in(left)
+            yield from products_in(right)
 
 
 def inlined(function: Callable[..., Any], arguments: list[ast.expr]) -> ast.expr | None:

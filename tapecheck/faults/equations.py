@@ -179,6 +179,7 @@ class Writer:
             ("{target} + ({term}) * (t > 0)", "samples left out", "the first step is left out"),
             ("{target} + ({term}) * (t < T - 1)", "samples left out", "the last step is left out"),
             ("{target} + {last}", "samples left out", "only the last sample of the batch counts"),
+            ("{last}", "overwrite instead of accumulate", "by each sample and by each of its steps"),
         ):
             changed = []
             for line in lines:
@@ -279,9 +280,11 @@ def derivative(which: Which) -> Derivative:
 
 def place(target: str) -> Assignment:
     """The line of a target of `specials`: Dense's where the LSTM has one too, but for "lstm dh_above"; that
-    of the stack's loop for "stack dy".
+    of the stack's loop for "stack dy", and the one before the LSTM's loop for "start dc_next".
     """
     prefix, _, name = target.partition(" ")
+    if prefix == "start":
+        return next(line for line in program.LSTM_BACKWARD.assignments if line.target == name)
     within = {"lstm": program.LSTM_BACKWARD, "stack": program.BACKPROPAGATE}
     if prefix in within:
         return within[prefix].lines[name]
@@ -355,6 +358,11 @@ def source_of(name: str, forward: bool) -> str:
         W, what = match.groups()
         by_gate = f"np.concatenate(np.split({W}, 4, axis=1))" if W != "W_y" else W
         return by_gate if what == "untransposed" else f"{W}.reshape({W}.T.shape)"
+    match = re.fullmatch(r"W_h_([ifgo])_untransposed", name)
+    if match:
+        split = {k: f"np.split(W_h, 4, axis=1)[{n}]" for n, k in enumerate(GATES)}
+        rows = [block if k == match[1] else f"{block}.T" for k, block in split.items()]
+        return f"np.concatenate([{', '.join(rows)}])"
     match = re.fullmatch(r"(dz|W_x|W_h)_(?:(only|without)_([ifgo])|([ifgo])_from_([ifgo]))", name)
     if not match:
         return ""

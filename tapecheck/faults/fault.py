@@ -39,6 +39,11 @@ WHY = {
     "layout": "the numbers are right, their order is not",
     "clipping inside backward": "a clipped gradient is no gradient of the loss; clip after the backward pass",
     "truncation": "the gradient is cut off after some steps, as in truncated backpropagation",
+    "steps left out": "every step has its share in the gradients, the first and the last too",
+    "steps in the wrong order": "the last step goes first: each needs what the one after it hands back",
+    "initial state's gradient": "the initial state is read by step 0, which hands its gradient back",
+    "initial state ignored": "step 0 starts from the initial state, which is not always zero",
+    "summed over units": "each unit has its own bias: its gradient is a sum over samples and steps alone",
     "wrong initial value": "sums start at zero, and nothing comes from beyond the last step",
     "term dropped": "one of the paths on which this value reaches the loss is left out",
     "factor dropped": "the chain rule multiplies by every factor on the path, and one is missing",
@@ -56,6 +61,8 @@ WHY = {
     "a different forward": "this is another model than Keras's: its gradients are those of another function",
 }
 RANK = {kind: rank for rank, kind in enumerate(WHY)}
+# Of these two the shorter equation is named: df = dc * g before dz_f = di * f * (1 - f).
+RANK["quantity swapped"] = RANK["copy and paste between gates"]
 
 
 @dataclass(frozen=True, eq=False)

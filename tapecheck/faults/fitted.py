@@ -8,12 +8,13 @@ from reference_impl.spec import Arrays
 from tapecheck.case import Problem
 from tapecheck.faults.conventions import is_weight, scaled
 from tapecheck.faults.fault import Fault
+from tapecheck.text import listed
 
 CLIPPING = "clipping", "clipping inside backward", "gradients as they are"
 
 
-def fitted(gradients: Arrays, right: Arrays) -> Iterator[Fault]:
-    """The conventions by which the `right` gradients may have become these."""
+def fitted(gradients: Arrays, right: Arrays, values: Arrays) -> Iterator[Fault]:
+    """The conventions by which the `right` gradients may have become these; `values` are the weights."""
     weights = [name for name in gradients if is_weight(name)]
     with_x = [*weights, *(name for name in gradients if name not in weights)]
     for names in (with_x, weights):
@@ -25,6 +26,7 @@ def fitted(gradients: Arrays, right: Arrays) -> Iterator[Fault]:
         yield clipped_by_norm(norm(gradients, names), names)
     for shrink_only in (True, False):
         yield each_to_norm(max((norm(gradients, [name]) for name in weights), default=1.0), shrink_only)
+    yield from decayed(gradients, right, values)
     largest = max(gradients, key=lambda name: gradients[name].size)
     square = float(np.sum(right[largest] ** 2))
     if square:
@@ -97,4 +99,41 @@ def times(number: float) -> Fault:
         *("scale", "normalisation", "all gradients times 1", f"all gradients times {number:.9g}"),
         phase="convention",
         after=scaled(lambda _: number, lambda _: True),
+    )
+
+
+# What the gradient of a weight is called.
+QUANTITIES = {
+    "lstm": {"kernel": "dW_x", "recurrent_kernel": "dW_h", "bias": "db"},
+    "dense": {"kernel": "dW_y", "bias": "db_y"},
+}
+
+
+def decayed(gradients: Arrays, right: Arrays, values: Arrays) -> Iterator[Fault]:
+    """The same share of the weights added to every gradient that is off."""
+    off = {
+        name: (gradients[name] - right[name], values[name])
+        for name in gradients.keys() & values.keys()
+        if not np.allclose(gradients[name], right[name], rtol=0, atol=1e-9 * norm(right, [name]))
+    }
+    if off and all(value.any() for _, value in off.values()):
+        added, of = off[max(off, key=lambda name: values[name].size)]
+        yield decay(float(np.sum(added * of) / np.sum(of * of)), off)
+
+
+def decay(share: float, names: Iterable[str]) -> Fault:
+    """A share of the weights added to their gradients `names`."""
+    names = sorted(names)
+    layer, _, tensor = names[0].rpartition("/")
+    quantity = QUANTITIES["lstm" if layer.startswith("lstm") else "dense"][tensor]
+    of_all = f"{quantity} + {share:.6g} * {quantity.removeprefix('d')}"
+    said = of_all if len(names) == 1 else f"{of_all}, and so in {listed(names[1:])}"
+    return Fault(
+        *(quantity, "term added", quantity, said),
+        phase="convention",
+        note="weight decay is no part of this loss",
+        after=lambda problem, gradients: {
+            name: gradient + share * problem.weights[name] if name in names else gradient
+            for name, gradient in gradients.items()
+        },
     )

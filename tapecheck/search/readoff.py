@@ -90,9 +90,9 @@ def equations_for(target: str, known: dict[str, Any], factors: Factors) -> Itera
         text = BEFORE_ITS_LINE.get((target, other), text)
         if text != goes_in:
             for factor in factors.products(known["own"], known[other], most=1):
-                yield f"{text}{factor}", "quantity swapped"
+                yield f"{text}{factor}", "wrong factor" if factor else "quantity swapped"
         for factor in factors.products(known["own"] - known["due"], known[other], most=1):
-            yield f"{right} + {text}{factor}", "term added"
+            yield f"{right} + {text}{factor}", "path counted twice" if text == goes_in else "term added"
 
 
 def values_of(problem: Problem, residual: Residual) -> dict[str, Any]:
@@ -122,7 +122,13 @@ def kind_of(target: str, factor: str) -> str:
     """The class of a mistake that multiplies by another factor."""
     if not re.search("[a-z]", factor):
         return "sign" if factor == " * -1" else "normalisation"
-    return "wrong activation derivative" if target.startswith("dz") else "wrong factor"
+    if not target.startswith("dz_"):
+        return "path counted twice" if factor.startswith(" * (1 + ") else "wrong factor"
+    gate = target[-1]
+    if set(re.findall(r"\b[ifgo]\b", factor)) - {gate}:
+        return "copy and paste between gates"
+    left = (f" * {gate}", f" * (1 - {gate})")  # of sigma's derivative
+    return "gate derivative left out" if factor in left else "wrong activation derivative"
 
 
 # ---- forms that are no products

@@ -14,7 +14,7 @@ from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, compare
 from tapecheck.diagnose import diagnose
 from tapecheck.exact import exact, run_textbook
-from tapecheck.faults import BROKEN, faults
+from tapecheck.faults import BROKEN, faults, further
 
 CASE = Case(
     "every-fault",
@@ -34,7 +34,7 @@ def test_every_visible_fault_fails():
     true = exact(problem).tensors
     oracle = tf_oracle.run(problem.model, problem, problem.loss).gradients
     book = run_textbook(problem, np.asarray).gradients
-    every = faults(problem)
+    every = faults(problem) + further(problem)
     visible = {fault for fault in sees(CASE, every) if fault.phase != "forward"}
     assert len(visible) > 1000
     with np.errstate(all="ignore"):
@@ -57,17 +57,25 @@ def test_catalogue_sees_every_fault():
     assert unseen(CATALOGUE) == frozenset()
 
 
+def test_further_faults_show():
+    """Each mistake in a part of an equation, or around it, changes something: none is there for nothing."""
+    every = further(CASE.problem())
+    assert len(every) > 400
+    assert sees(CASE, every) == frozenset(every)
+
+
 @cache
-def sample():
+def sample(made):
     """Ten faults that show, drawn once for all."""
-    visible = sorted(sees(CASE, faults(CASE.problem())), key=str)
+    visible = sorted(sees(CASE, made(CASE.problem())), key=str)
     return [visible[k] for k in np.random.default_rng(7).permutation(len(visible))[:10]]
 
 
+@pytest.mark.parametrize("made", [faults, further], ids=["equation", "part"])
 @pytest.mark.parametrize("number", range(10))
-def test_a_sample_is_named_as_itself(number):
+def test_a_sample_is_named_as_itself(number, made):
     """A fault, given as an implementation, is diagnosed as itself or as one with the same numbers."""
-    problem, fault = CASE.problem(), sample()[number]
+    problem, fault = CASE.problem(), sample(made)[number]
     first = diagnose(fault, problem, fault(problem))[0]
     assert fault.wrong in (first.equation, *first.same) or fault.quantity == first.quantity
 

@@ -230,3 +230,22 @@ def test_two_mistakes_are_both_named_with_pairs():
     assert all(each.certain for each in found)
     without = diagnoses(both)
     assert not any(each.certain for each in without)
+
+
+@pytest.mark.parametrize(
+    ("names", "quantity", "equation"),
+    [
+        (["lstm/recurrent_kernel"], "dW_h", "dW_h + 0.01 * W_h"),
+        (["dense/kernel", "lstm/kernel"], "dW_y", "dW_y + 0.01 * W_y, and so in lstm/kernel"),
+    ],
+)
+def test_weight_decay_inside_the_backward_pass(names, quantity, equation):
+    """A share of the weights in their gradients is told by its size, in one weight or in several."""
+
+    def implementation(problem):
+        right = problem.reference.gradients
+        return Result({n: g + 0.01 * problem.weights[n] if n in names else g for n, g in right.items()})
+
+    (found,) = diagnoses(implementation)
+    assert (found.quantity, found.fault, found.certain) == (quantity, "term added", True)
+    assert found.equation == equation

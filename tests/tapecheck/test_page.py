@@ -128,6 +128,13 @@ def test_first_line(implementation, said):
     assert rest[0] == ""
 
 
+def test_a_narrower_dtype_is_a_diagnosis():
+    """What the first line says of it is also among the diagnoses, for whoever reads those."""
+    (found,) = check(CASE, lambda p: right(p, lstm_bias=np.float32)).diagnoses
+    assert (found.quantity, found.fault, found.certain) == ("precision", "float32 buffers", True)
+    assert found.equation == "lstm/bias in a narrower dtype"
+
+
 def edited(problem, right, wrong):
     """The textbook with one line written otherwise; all of its trace."""
     source, book, wrong_lstm = inspect.getsource(lstm), copy_of(sequential), copy_of(lstm)

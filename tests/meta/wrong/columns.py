@@ -7,7 +7,7 @@ BUGS = {
     "h carry from one gate": ({"dh_next"}, "term dropped"),
     "c before in o": ({"do"}, "off by one in the state"),
     "sequence read backwards": ({"x_t", "z"}, "a different forward"),
-    "initial state forgotten": ({"df", "cache", "dW_h"}, "off by one in the state"),
+    "initial state forgotten": ({"df", "cache", "dW_h"}, "initial state ignored"),
     "cell gradient starts at one": ({"dc_next"}, "wrong initial value"),
     "dg with f": ({"dg"}, "copy and paste between gates"),
     "sigmoid' of the candidate in i": ({"dz_i"}, "copy and paste between gates"),

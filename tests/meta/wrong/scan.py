@@ -15,7 +15,7 @@ BUGS = {
     "f of this step before the gate": ({"df"}, "quantity swapped"),
     "dW from the outputs": ({"dW_h"}, "off by one in the state"),
     "bias row dropped twice": ({"db"}, "path counted twice"),
-    "no initial state in dW": ({"dW_h"}, "off by one in the state"),
+    "no initial state in dW": ({"dW_h"}, "initial state ignored"),
     "i and g exchanged": ({"di", "dg"}, "copy and paste between gates"),
     "o's slope for all": ({"dz_i", "dz_f"}, "copy and paste between gates"),
     "head averaged over time": ({"dW_y", "db_y"}, "normalisation"),

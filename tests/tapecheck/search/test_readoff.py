@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tapecheck.faults import BROKEN, program
-from tapecheck.search.readoff import read_off
+from tapecheck.search.readoff import kind_of, read_off
 from tapecheck.search.residuals import residuals
 
 
@@ -77,3 +77,20 @@ def test_a_head_updated_too_early(room):
 def test_nothing_is_read_off_what_is_no_such_form(room):
     """f to the power of 1.5 is no product of known values."""
     assert suggested(room, room.edited("dc_next", "dc_next = dc * f**1.5")) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "factor", "kind"),
+    [
+        ("dz_f", " * (1 - f)", "gate derivative left out"),
+        ("dz_f", " * f * (1 - i)", "copy and paste between gates"),
+        ("dz_f", " * (1 - f) * (1 - f)", "wrong activation derivative"),
+        ("dz_f", " / 4", "normalisation"),
+        ("dc_next", " * (1 + f)", "path counted twice"),
+        ("dc_next", " * (1 - f)", "wrong factor"),
+        ("dh_next", " * -1", "sign"),
+    ],
+)
+def test_a_factor_tells_the_class(target, factor, kind):
+    """The class is that of FAULTS: which of a derivative's factors is there, and whose."""
+    assert kind_of(target, factor) == kind

@@ -1,0 +1,204 @@
+"""What people get wrong around the equations: how the loop over steps runs, what it carries and from where,
+and how concatenated weights are taken apart.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+from tapecheck.faults.specials import UNPACKED
+
+# A mistake as `Writer.written` takes it: quantity, kind, right and wrong equation, note, lines by target.
+Written = tuple[str, str, str, str, str, dict[str, str]]
+
+UNPACK = f"{UNPACKED} = steps[t].values()"
+CARRIED = "dh_next = dz @ W_h.T; dc_next = dc * f"
+DZ = "np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1)"
+CARRIES = {"dh_next": "dz @ W_h.T", "dc_next": "dc * f"}
+
+
+def steps() -> Iterator[Written]:
+    """Steps that the loop leaves out, or takes in another order."""
+    first, last = "the loop ends at t = 1", "the loop starts at t = T - 2"
+    ends = {
+        "dz": f"dz = {DZ} * (t > 0)",
+        "dh_next": "dh_next = dz @ W_h.T if t else dh_next",
+        "dc_next": "dc_next = dc * f if t else dc_next",
+    }
+    starts = {"dh": "dh = (dh_above + dh_next) * (t < T - 1)"}
+    of_head = "dlogits = (dy if from_logits else activation(layer.activation).backward(dy, logits, y)) * "
+    of_head += "(np.ones(1) if x.ndim < 3 else np.arange(x.shape[1]) {})[:, None]"
+    for wrong, lines, kept, note in (
+        (first, ends, "> 0", "range(T - 1, 0, -1) stops one step early"),
+        (last, starts, "< x.shape[1] - 1", "range(T - 2, -1, -1) starts one step late"),
+    ):
+        right = "the loop ends at t = 0" if lines is ends else "the loop starts at t = T - 1"
+        yield "truncation", "steps left out", right, wrong, note, lines
+        head = {"dlogits": of_head.format(kept)}
+        yield "truncation", "steps left out", right, f"{wrong}, of the head too", note, head | lines
+    yield (
+        *("dh_next", "steps in the wrong order", "for t in reversed(range(T))", "for t in range(T)"),
+        "",
+        {
+            UNPACKED: f"t = T - 1 - t; {UNPACK}",
+            "dx": "dx = np.stack([d_steps[T - 1 - t]['dx_t'] for t in layer.time(T)], axis=1)",
+        },
+    )
+
+
+def carries() -> Iterator[Written]:
+    """What the loop carries: from another sample, from another step, averaged, or handed on too early."""
+    start = {"dh_next": "initial_h", "dc_next": "initial_c"}
+    for names in (("dh_next",), ("dc_next",), ("dh_next", "dc_next")):
+        said = " and ".join(names)
+        yield (
+            *(names[0], "wrong initial value", f"{said} = 0 before the loop"),
+            f"{said} as the sample before left it",
+            "each sample starts anew",
+            {"start dc_next": LEAK.format(names=names, start=start)},
+        )
+        yield (
+            *(names[0], "stale cache", CARRIED, f"{said} of the last step at every step", ""),
+            {name: f"{name} = {CARRIES[name]} if t == T - 1 else {name}" for name in names},
+        )
+    for target, value in {**CARRIES, "dh": "dh_above + dh_next"}.items():
+        yield (
+            *(target, "normalisation", f"{target} = {value}", f"{target} = mean of {value} over the batch"),
+            "each sample has its own gradient",
+            {target: f"{target} = ({value}).mean(axis=0) + 0 * h"},
+        )
+    for target, early, note in (
+        ("dh_next", "dz @ W_h.T + dh_above", "dh_above of the first step is added to the gradient of h_0"),
+        ("dh_next", "dh", "the gradient of h_0 is dh of the first step, which is h_1's"),
+        ("dc_next", "dc", "the gradient of c_0 is dc of the first step, which is c_1's"),
+    ):
+        right = CARRIES[target]
+        yield (
+            *(
+                target,
+                "initial state's gradient",
+                f"{target} = {right}",
+                f"{target} = {early} at t = 0",
+                note,
+            ),
+            {target: f"{target} = {early} if t == 0 else {right}"},
+        )
+
+
+# One sample after the other, each from what the one before has left: what is left of the first is right, of
+# the second after a second pass, and so on.
+LEAK = """\
+dc_next = 0 * steps[-1]["c"]
+dy_of = dy if layer.return_sequences else dy[:, -1]
+for _ in range(len(dc_next)):
+    left = backward(layer, weights, steps, dy_of, given, {{"final_h": dh_next, "final_c": dc_next}})[0]
+    for name in {names}:
+        before = np.concatenate([0 * dc_next[:1], left[{start}[name]][:-1]])
+        dh_next, dc_next = (before, dc_next) if name == "dh_next" else (dh_next, before)
+"""
+
+
+def caches() -> Iterator[Written]:
+    """States that are updated in place: what every step has kept is the last step's."""
+    for names in ("c_prev", "h_prev", "h_prev c_prev", "c c_prev", "c phi_c c_prev", "h_prev c phi_c c_prev"):
+        kept = names.split()
+        lines = [f"{name} = steps[-1]['{name.removesuffix('_prev')}']" for name in kept]
+        said = ", ".join(kept)
+        yield (
+            *("cache", "stale cache", f"{said} of step t", f"{said} after the last step, at every step"),
+            "an array that is updated in place is one array: keep a copy at each step",
+            {UNPACKED: "\n".join([UNPACK, *lines])},
+        )
+
+
+def exchanged() -> Iterator[Written]:
+    """Two equations, each with the other's right-hand side; one gate's derivative for all gates of sigma."""
+    values = {"di": "dc * g", "df": "dc * c_prev", "dg": "dc * i", **CARRIES}
+    pairs = [*itertools.combinations(("di", "df", "dg"), 2), ("dh_next", "dc_next")]
+    for one, other in pairs:
+        gates = one in ("di", "df", "dg")
+        yield (
+            *(one, "copy and paste between gates" if gates else "quantity swapped"),
+            f"{one} = {values[one]}; {other} = {values[other]}",
+            f"{one} = {values[other]}; {other} = {values[one]}",
+            "",
+            {one: f"{one} = {values[other]}", other: f"{other} = {values[one]}"},
+        )
+    for gate in "ifo":
+        others = [k for k in "ifo" if k != gate]
+        yield (
+            *(f"dz_{others[0]}", "copy and paste between gates"),
+            "; ".join(f"dz_{k} = d{k} * {k} * (1 - {k})" for k in others),
+            "; ".join(f"dz_{k} = d{k} * {gate} * (1 - {gate})" for k in others),
+            "",
+            {f"dz_{k}": f"dz_{k} = d_sigma(d{k}, z_{gate}, {gate})" for k in others},
+        )
+
+
+def concatenated() -> Iterator[Written]:
+    """The kernels in one matrix, [x, h] or [h, x], and its gradient cut at the wrong place; and rows that are
+    in two orders, of samples and of steps.
+    """
+    for order, wrong_h, wrong_x in (
+        ("[x, h]", "[:, :H]", "[:, H:]"),
+        ("[h, x]", "[:, D:]", "[:, :D]"),
+    ):
+        stack = "W_x, W_h" if order == "[x, h]" else "W_h, W_x"
+        d_both = f"(dz @ np.concatenate([{stack}]).T)"
+        cut = {"dh_next": wrong_h, "dx_t": wrong_x}
+        cut = {name: where.replace("H", "len(W_h)").replace("D", "len(W_x)") for name, where in cut.items()}
+        for names in (("dh_next",), ("dx_t",), ("dh_next", "dx_t")):
+            quantity = names[0].replace("dx_t", "dx")
+            yield (
+                *(quantity, "layout", f"d{order} cut after {order[1]}"),
+                "; ".join(f"{n} = d{order}{wrong_h if n == 'dh_next' else wrong_x}" for n in names),
+                f"d{order} = dz @ W.T holds the gradients of x and h in the order of {order}",
+                {name: f"{name} = {d_both}{cut[name]}" for name in names},
+            )
+    dzs = "np.stack([np.concatenate([s[f'dz_{k}'] for k in 'ifgo'], axis=1) for s in d_steps])"
+    for target, of in (("dW_x", "x_t"), ("dW_h", "h_prev")):
+        rows = f"np.stack([s['{of}'] for s in steps], axis=1)"
+        mixed = f"{rows}.reshape(-1, {rows}.shape[-1]).T @ {dzs}.reshape(len(steps) * len(h), -1)"
+        yield (
+            *(target, "layout", f"{target} = {of} rows.T @ dz rows, both in one order"),
+            f"{target} = {of} rows, samples first, .T @ dz rows, steps first",
+            "reshape joins axes in the order in which they lie: (B, T, D) and (T, B, 4H) give rows of others",
+            {"dx": f"dx = np.stack([d_steps[t]['dx_t'] for t in layer.time(T)], axis=1); {target} = {mixed}"},
+        )
+
+
+def of_the_head() -> Iterator[Written]:
+    """What stands for the derivative of the head's activation, whichever that is; rows in two orders."""
+    right = "dlogits = dy * y'"
+    for source, kind in (
+        ("dy * y", "wrong activation derivative"),
+        ("dy * logits", "wrong activation derivative"),
+        ("dy * y * (1 - y)", "wrong activation derivative"),
+        ("activation(layer.activation).backward(dy, logits, y) * y", "factor counted twice"),
+    ):
+        said = source.replace("activation(layer.activation).backward(dy, logits, y)", "dy * y'")
+        yield "dlogits", kind, right, f"dlogits = {said}", "", {"dlogits": f"dlogits = {source}"}
+    for targets in (("dW_y",), ("db_y",), ("dW_y", "db_y")):
+        rows = "{0}.reshape(len({0}), -1, {0}.shape[-1])[-1]"
+        lines = {
+            "dW_y": f"dW_y = {rows.format('x')}.T @ {rows.format('dlogits')}",
+            "db_y": f"db_y = {rows.format('dlogits')}.sum(axis=0)",
+        }
+        yield (
+            *(targets[0], "overwrite instead of accumulate", f"{' and '.join(targets)} of all samples"),
+            f"{' and '.join(targets)} of the last sample",
+            "",
+            {target: lines[target] for target in targets},
+        )
+    mixed = "x.swapaxes(0, 1).reshape(x_rows.shape) if x.ndim == 3 else x_rows"
+    yield (
+        *("dW_y", "layout", "dW_y = h rows.T @ dlogits rows, both in one order"),
+        "dW_y = h rows, steps first, .T @ dlogits rows, samples first",
+        "reshape joins axes in the order in which they lie: (T, B, H) and (B, T, K) give rows of others",
+        {"dW_y": f"dW_y = ({mixed}).T @ d_rows"},
+    )
+
+
+def written() -> Iterator[Written]:
+    """All of them."""
+    for some in (steps, carries, caches, exchanged, concatenated, of_the_head):
+        yield from some()
