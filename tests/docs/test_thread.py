@@ -1,13 +1,10 @@
-"""Every figure of docs/thread.md, computed anew from the thread's models in NumPy and Keras.
+"""Every figure of docs/thread.md but the snippet's, computed anew from its models in NumPy and Keras.
 
 `figures("heading")` is the text block that the page shows under that heading: a test computes the
 same text and compares it whole, so that the page cannot drift from what the code does.
 """
 
-import contextlib
 import inspect
-import io
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -91,18 +88,9 @@ def text(*lines: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def raised(action: Callable[[], object]) -> str:
-    """What NumPy says of an action: the name of its error, or "runs"."""
-    try:
-        action()
-    except (ValueError, IndexError) as error:
-        return type(error).__name__
-    return "runs"
-
-
 def test_every_block_of_the_page_is_tested(blocks: dict[str, list[str]]) -> None:
-    """No figure stands on the page without a test in this file that names its heading."""
-    here = Path(__file__).read_text(encoding="utf-8")
+    """No figure stands on the page without a test, here or of its snippet, that names its heading."""
+    here = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_thread*.py"))
     assert blocks
     assert [heading for heading in blocks if f'"{heading}"' not in here] == []
 
@@ -256,115 +244,6 @@ def test_gradient_into_the_lstm(figures: Figures) -> None:
         f"{'':22}{'lstm/kernel':>18}{'recurrent_kernel':>18}{'bias':>18}",
         *lines,
     )
-
-
-def test_the_two_derivatives(figures: Figures) -> None:
-    """2 (Yhat - Y) is the derivative of a sum, N times that of Keras's mean; the relu's derivative, taken
-    from its output, is what Keras's tape multiplies with.
-    """
-    tf = load().tf
-    problem, h, _, y, _, _ = passed()
-    dlogits = (y > 0) * 2 * (y - problem.y)
-    tensor = compared(problem, {"dense/kernel": np.einsum("bth,btk->hk", h, dlogits)})["dense/kernel"]
-
-    logits = tf.constant(h @ problem.weights["dense/kernel"] + problem.weights["dense/bias"])
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        output = tf.nn.relu(logits)
-    derivative = (y > 0) + 0
-    assert (derivative == tape.gradient(output, logits).numpy()).all()
-    assert 0 < derivative.sum() < derivative.size
-
-    assert figures("dY = 2 * (Y_pred[t] - Y[t]), dAct = ((Y_pred[t] > 0) + 0) * dY") == text(
-        f"dY     dense/kernel is {tensor.factor:.6f} x Keras's, cosine {tensor.cosine:.6f}; B*T*K = {y.size}",
-        f"dAct   (Y_pred > 0) + 0 is 1 at {derivative.sum()} of {derivative.size} outputs and else 0, "
-        "as Keras's derivative is",
-    )
-
-
-def test_the_lines_that_gather(figures: Figures) -> None:
-    """No reading of the three lines runs as it stands; and one x for all steps, whichever, is wrong."""
-    problem, h, _, _, dlogits, _ = passed()
-    x, dAct = h[0].T, dlogits[0, 0]  # one sample: (H, T) and (K,)
-    Wx = problem.weights["dense/kernel"].T  # (K, H)
-    column = dAct[:, np.newaxis]  # (K, 1)
-
-    def add_sum(d: Array) -> None:
-        db = np.zeros((K,))
-        db += d
-
-    def add_outer(d: Array, x: Array) -> None:
-        dWx = np.zeros((K, H))
-        dWx += d @ x.T
-
-    def put_do(d: Array, shape: tuple[int, int]) -> None:
-        do = np.zeros(shape)
-        do[0] = Wx.T @ d
-
-    calls = [
-        ("db += dAct", "dAct (K,)", raised(lambda: add_sum(dAct))),
-        ("db += dAct", "dAct (K, 1)", raised(lambda: add_sum(column))),
-        ("dWx += dAct @ x.T", "dAct (K,), x (H, T)", raised(lambda: add_outer(dAct, x))),
-        ("dWx += dAct @ x.T", "dAct (K,), x[t] (H,)", raised(lambda: add_outer(dAct, x[:, 0]))),
-        ("dWx += dAct @ x.T", "dAct (K, 1), x[t] (H, 1)", raised(lambda: add_outer(column, x[:, :1]))),
-        ("do[t] = Wx.T @ dAct", "do (H, T), dAct (K,)", raised(lambda: put_do(dAct, (H, T)))),
-        ("do[t] = Wx.T @ dAct", "do (H, T), dAct (K, 1)", raised(lambda: put_do(column, (H, T)))),
-        ("do[t] = Wx.T @ dAct", "do (H, T), T = H, dAct (K,)", raised(lambda: put_do(dAct, (H, H)))),
-        ("do[t] = Wx.T @ dAct", "do (T, H), dAct (K,)", raised(lambda: put_do(dAct, (T, H)))),
-    ]
-
-    wrongs = []
-    for title, x in (
-        ("dense/kernel from each step's own x[t]", lambda t: h[:, t]),
-        ("dense/kernel from x of the last step", lambda t: h[:, -1]),
-        ("dense/kernel from x of the first step", lambda t: h[:, 0]),
-    ):
-        dW_y = sum(x(t).T @ dlogits[:, t] for t in range(T))
-        wrongs.append(f"{title:50}{share(compared(problem, {'dense/kernel': dW_y})['dense/kernel'])}")
-    assert figures("db += dAct, dWx += dAct @ x.T, do[t] = Wx.T @ dAct") == text(
-        *(f"{line:22}{shapes:30}{outcome}" for line, shapes, outcome in calls), "", *wrongs
-    )
-
-
-def test_update(figures: Figures) -> None:
-    """Adding the gradient raises the loss, subtracting it lowers it; Keras's SGD subtracts."""
-    keras = load().keras
-    problem = SEQUENCES.problem()
-    gradients = problem.reference.gradients
-    alpha = 0.1
-
-    def loss_after(sign: int) -> float:
-        moved = {
-            name: w + sign * alpha * gradients[name] if name.startswith("dense") else w
-            for name, w in problem.weights.items()
-        }
-        return problem.model.loss_and_gradients(moved, problem.x, problem.y)[0]
-
-    twin = models.build(problem.model, problem.x.shape, "float64")
-    models.set_weights(twin, problem.weights)
-    twin.layers[0].trainable = False
-    twin.compile(optimizer=keras.optimizers.SGD(alpha), loss=keras.losses.MeanSquaredError(dtype="float64"))
-    twin.train_on_batch(problem.x, problem.y)
-    after = mean_squared_error(problem.y, twin(problem.x).numpy()).mean()
-
-    before = problem.reference.loss
-    assert loss_after(-1) < before < loss_after(+1)
-    assert figures("Wx += alpha * dWx, b += alpha * db") == text(
-        f"loss before                     {before:.6f}",
-        f"after += alpha * gradient       {loss_after(+1):.6f}",
-        f"after -= alpha * gradient       {loss_after(-1):.6f}",
-        f"after a step of Keras's SGD     {after:.6f}",
-    )
-
-
-def test_corrected_snippet(page: str, figures: Figures) -> None:
-    """The page's own Python block, run as it stands, prints the verdict shown below it."""
-    (block,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(block, {})
-    assert printed.getvalue().strip() == "passed"
-    assert figures("The snippet, put right") == printed.getvalue().strip()
 
 
 def test_flatten_is_one_and_absent(figures: Figures) -> None:
