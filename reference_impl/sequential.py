@@ -15,6 +15,14 @@ import numpy as np
 
 from reference_impl import penalties
 from reference_impl.activation import Activation
+from reference_impl.checks import (
+    earlier_problems,
+    mask_problems,
+    model_problems,
+    target_misfits,
+    tensor_problems,
+    x_problems,
+)
 from reference_impl.dense import Dense
 from reference_impl.inputs import Inputs
 from reference_impl.losses import (
@@ -24,14 +32,11 @@ from reference_impl.losses import (
     loss_problems,
     output_problems,
     target_problems,
-    weight_shapes,
 )
 from reference_impl.penalties import Outputs
 from reference_impl.remembered import remembered
-from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, did_you_mean, look_up
+from reference_impl.spec import NOTHING, Array, Arrays, BadInput, Layer, Named, Shape, look_up
 
-DTYPES = ("float32", "float64")
-FLOATS = frozenset(map(np.dtype, DTYPES))
 NO_OUTPUTS: Mapping[str, Outputs] = MappingProxyType({})
 
 
@@ -125,6 +130,11 @@ class Sequential:
             for tensor, value in layer.of_weights(kind).items()
         }
 
+    @property
+    def stateful_names(self) -> frozenset[str]:
+        """The names of the layers whose states go on from batch to batch."""
+        return frozenset(name for name, layer in self.named_layers() if getattr(layer, "stateful", False))
+
     @remembered
     def _regularized(self) -> bool:
         """Whether anything is added to the loss."""
@@ -132,52 +142,7 @@ class Sequential:
             layer.of_weights("regularizer") or penalties.activity(layer) for _, layer in self.named_layers()
         )
 
-    # ---- what can be wrong
-
-    def problems(self, input_shape: Shape | None = None) -> list[str]:
-        """Everything wrong with the model, and with an input of `input_shape` for it, a sentence each."""
-        return list(self._problems(input_shape))
-
-    @remembered
-    def _problems(self, input_shape: Shape | None) -> Sequence[str]:
-        if not self.layers:
-            return ["the model has no layers: give Sequential a list such as [LSTM(8), Dense(1)]"]
-        strangers = [layer for layer in self.layers if not isinstance(layer, Layer)]
-        if strangers:
-            return [
-                f"{layer!r} is no layer of reference_impl: use LSTM, Dense or Flatten" for layer in strangers
-            ]
-        said = [
-            f"layer {position} ({name}): {problem}"
-            for position, (name, layer) in enumerate(self.named_layers())
-            for problem in layer.problems()
-        ]
-        said += [
-            f"layer {position} ({name}): `return_state` = True, but only the last layer can return its "
-            "states: the next would be given three inputs"
-            for position, (name, layer) in enumerate(list(self.named_layers())[:-1])
-            if getattr(layer, "return_state", False) is True
-        ]
-        if said or input_shape is None:
-            return said
-        for position, (name, layer) in enumerate(self.named_layers()):
-            found = layer.shape_problems(input_shape) or penalties.shape_problems(layer, input_shape)
-            said = [f"layer {position} ({name}): {problem}" for problem in found]
-            if said:  # nothing can be said of the layers after it
-                return said
-            input_shape = layer.output_shape(input_shape)
-        return []
-
-    def loss_problems(self, loss: object, input_shape: Shape | None = None) -> list[str]:
-        """Why this model, for an input of `input_shape`, cannot be trained on `loss`, a sentence each; None
-        is the free upstream gradient.
-        """
-        return list(self._loss_problems(loss, repr(loss), input_shape))
-
-    @remembered
-    def _loss_problems(self, loss: object, written: str, input_shape: Shape | None) -> Sequence[str]:
-        # `written` tells True from 1, which are equal
-        return loss_problems(loss, self.head, input_shape and self.output_shape(input_shape))
+    # ---- the head
 
     @property
     def head(self) -> str | Named | None:
@@ -194,52 +159,47 @@ class Sequential:
                 return inner.activation
         return None
 
+    @remembered
+    def loss_of_logits(self, loss: str | Named | None) -> Loss | None:
+        """The form of `loss` that takes the head's logits, where Keras uses one."""
+        return loss_of_logits(loss, self.head)
+
+    # ---- what can be wrong
+
+    def problems(self, input_shape: Shape | None = None) -> list[str]:
+        """Everything wrong with the model, and with an input of `input_shape` for it, a sentence each."""
+        return list(self._problems(input_shape))
+
+    @remembered
+    def _problems(self, input_shape: Shape | None) -> Sequence[str]:
+        return model_problems(self.named_layers(), input_shape)
+
+    def loss_problems(self, loss: object, input_shape: Shape | None = None) -> list[str]:
+        """Why this model, for an input of `input_shape`, cannot be trained on `loss`, a sentence each; None
+        is the free upstream gradient.
+        """
+        return list(self._loss_problems(loss, repr(loss), input_shape))
+
+    @remembered
+    def _loss_problems(self, loss: object, written: str, input_shape: Shape | None) -> Sequence[str]:
+        # `written` tells True from 1, which are equal
+        return loss_problems(loss, self.head, input_shape and self.output_shape(input_shape))
+
     def _check(self, inputs: Inputs, loss: str | Named | None = None, *, forward: bool = False) -> None:
         """Raise one BadInput for everything that does not fit; `y` and its weights unless `forward`."""
-        x = inputs.x
-        if not isinstance(x, np.ndarray) or x.dtype not in FLOATS or x.ndim < 2:
-            found = f"a {x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else repr(type(x))
-            raise BadInput(
-                "this input", [f"`x` is {found}, but should be a float32 or float64 array (B, T, D)"]
-            )
-        said = self.problems(x.shape)
-        if said:
+        if said := x_problems(inputs.x):
+            raise BadInput("this input", said)
+        shape = inputs.x.shape
+        if said := self.problems(shape):
             raise BadInput("this model", said)
-        said += misfits("weight", inputs.weights, self._tensor_shapes("weight_shapes", x.shape), x.dtype)
-        for kind, arrays, shapes_of in (
-            ("initial state", inputs.initial_state, "state_shapes"),
-            ("dropout mask", inputs.dropout, "dropout_shapes"),
-            ("upstream gradient", inputs.upstream, "upstream_shapes"),
-        ):
-            if arrays:
-                shapes = self._tensor_shapes(shapes_of, x.shape)
-                given = {name: shape for name, shape in shapes.items() if name in arrays}
-                said += misfits(kind, arrays, given, x.dtype, known=shapes)
-        said += [] if forward else self.target_misfits(inputs, loss)
-        said += mask_problems(inputs.mask, x.shape)
-        if inputs.before:
-            earlier = {f"before[{k}]": batch for k, batch in enumerate(inputs.before) if batch is not None}
-            said += misfits("earlier batch", earlier, dict.fromkeys(earlier, x.shape), x.dtype)
+        said = tensor_problems(inputs, lambda kind: self._tensor_shapes(kind, shape))
+        said += [] if forward else target_misfits(inputs, loss, self.output_shape(shape))
+        said += mask_problems(inputs.mask, shape)
+        said += earlier_problems(inputs)
         if said:
             raise BadInput("these arrays", said)
 
-    def target_misfits(self, inputs: Inputs, loss: str | Named | None) -> list[str]:
-        """How `y` and `sample_weight` differ from what the loss takes, a sentence each."""
-        output_shape, dtype, weight = self.output_shape(inputs.x.shape), inputs.x.dtype, inputs.sample_weight
-        shape = look_up(LOSSES, loss).targets.shape(output_shape)
-        said = misfits("target", {"y": inputs.y}, {"y": shape}, dtype)
-        if weight is None:
-            return said
-        if loss is None:
-            return [*said, "`sample_weight` needs a loss, but `loss` = None, a free upstream gradient"]
-        allowed = weight_shapes(loss, output_shape)
-        if np.shape(weight) not in allowed.values():
-            kinds = " or ".join(f"{shape}, one weight a {kind}" for kind, shape in allowed.items())
-            return [*said, f"`sample_weight` has shape {np.shape(weight)}, but should be {kinds}"]
-        name = "sample_weight"
-        return said + misfits("array", {name: weight}, {name: np.shape(weight)}, dtype)
-
-    # ---- the two passes
+    # ---- for the caller: everything is checked
 
     def init(self, rng: np.random.Generator, input_shape: Shape, dtype: str = "float64") -> Arrays:
         """Fresh weights as Keras would draw them, for an input (B, T, D): by the layers' initializers, which
@@ -324,13 +284,10 @@ class Sequential:
             )
         return output, float(value), gradients
 
-    @remembered
-    def loss_of_logits(self, loss: str | Named | None) -> Loss | None:
-        """The form of `loss` that takes the head's logits, where Keras uses one."""
-        return loss_of_logits(loss, self.head)
+    # ---- the two passes: nothing is checked
 
     def forward(self, inputs: Inputs) -> Forward:
-        """Output, and what the backward pass needs. Nothing is checked here."""
+        """Output, and what the backward pass needs."""
         states = self.carried(inputs)
         return self._forward(inputs.weights, inputs.x, states | inputs.dropout, inputs.mask)
 
@@ -349,11 +306,6 @@ class Sequential:
             for name, shape in self.state_shapes(x.shape).items()
             if name.split("/")[0] in self.stateful_names
         }
-
-    @property
-    def stateful_names(self) -> frozenset[str]:
-        """The names of the layers whose states go on from batch to batch."""
-        return frozenset(name for name, layer in self.named_layers() if getattr(layer, "stateful", False))
 
     def _forward(self, weights: Arrays, x: Array, given: Arrays, mask: Array | None) -> Forward:
         caches = []
@@ -416,50 +368,3 @@ def own(weights: Mapping[str, Array], name: str) -> Arrays:
         return {}
     prefix = f"{name}/"
     return {key[len(prefix) :]: array for key, array in weights.items() if key.startswith(prefix)}
-
-
-def mask_problems(mask: Array | None, input_shape: Shape) -> list[str]:
-    """Why `mask` cannot be that of an input of `input_shape`, a sentence each."""
-    if mask is None:
-        return []
-    if not isinstance(mask, np.ndarray) or mask.dtype != bool:
-        found = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
-        return [f"`mask` is {found}, but should be a NumPy array of bool, True for the steps that count"]
-    if mask.shape != input_shape[:2]:
-        return [f"`mask` has shape {mask.shape}, but should be (batch, timesteps) = {input_shape[:2]}"]
-    return []
-
-
-def misfits(
-    kind: str,
-    arrays: Mapping[str, Array],
-    shapes: Mapping[str, Shape],
-    dtype: np.dtype,
-    known: Mapping[str, Shape] | None = None,
-) -> list[str]:
-    """How `arrays` differ from what `shapes` asks for, a sentence each. `known` may be given beyond."""
-    known = shapes if known is None else known
-    said = [f"no {kind} is named {name!r}{did_you_mean(name, known)}" for name in arrays if name not in known]
-    for name, shape in shapes.items():
-        array = arrays.get(name)
-        if fits(array, shape, dtype):
-            continue
-        if array is None:
-            said.append(f"{kind} {name!r} is missing: it should be a {dtype} array of shape {shape}")
-        elif not isinstance(array, np.ndarray):
-            said.append(f"{kind} {name!r} is a {type(array).__name__}, but should be a NumPy array {shape}")
-        elif array.shape != shape:
-            said.append(f"{kind} {name!r} has shape {array.shape}, but should be {shape}")
-        elif array.dtype != dtype:
-            said.append(f"{kind} {name!r} is {array.dtype}, but should be {dtype}, as `x` is")
-        elif not np.isfinite(array).all():
-            where = [int(k) for k in np.argwhere(~np.isfinite(array))[0]]
-            said.append(f"{kind} {name!r} holds {array[tuple(where)]!s} at {where}, but should be finite")
-    return said
-
-
-def fits(array: Array | None, shape: Shape, dtype: np.dtype) -> bool:
-    """Whether it is a finite array of that shape and dtype; False where a closer look is needed."""
-    if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
-        return False
-    return bool(np.vdot(array, array) < np.inf)  # NaN and inf are not; a third of the time of isfinite

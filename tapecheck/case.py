@@ -12,8 +12,8 @@ import numpy as np
 import tf_oracle
 from reference_impl import Inputs, Masking, Named, Sequential, textbook
 from reference_impl.arguments import NOT_NEGATIVE
+from reference_impl.checks import DTYPES
 from reference_impl.losses import LOSSES, class_weights, output_problems, sign_problems, weight_shapes
-from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, look_up, one_of, positive_int
 from tapecheck.masks import MASKS
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from reference_impl import Named, Sequential
+from reference_impl.checks import DTYPES
 from reference_impl.losses import LOSSES
-from reference_impl.sequential import DTYPES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, look_up, one_of, positive_int
 from tapecheck.case import COMPILED, Case, Given
 from tf_oracle.configs import Description, described, loss_of

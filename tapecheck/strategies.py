@@ -33,8 +33,8 @@ from reference_impl import (
     TimeDistributed,
 )
 from reference_impl.activations import ACTIVATIONS, activation_problems
+from reference_impl.checks import DTYPES
 from reference_impl.losses import LOSSES
-from reference_impl.sequential import DTYPES
 from reference_impl.spec import Layer
 from tapecheck.case import INITIAL_STATES, Case
 from tapecheck.masks import MASKS

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference_impl import Sequential
-from reference_impl.sequential import misfits
+from reference_impl.checks import misfits
 from reference_impl.spec import Array, Arrays, BadInput, Shape
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"

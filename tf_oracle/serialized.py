@@ -12,10 +12,10 @@ from typing import Any
 
 from reference_impl import LAYERS, Named
 from reference_impl.activations import ACTIVATIONS
+from reference_impl.checks import DTYPES
 from reference_impl.constraints import CONSTRAINTS
 from reference_impl.losses import LOSSES
 from reference_impl.regularizers import REGULARIZERS
-from reference_impl.sequential import DTYPES
 from reference_impl.spec import Entry, Layer, one_of
 
 Config = Mapping[str, Any]
