@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 import tapecheck.report
 import tf_oracle
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.exact import Exact
+from tapecheck.problem import Problem
 from tapecheck.sides import sides_of_case
 
 # As in an activated environment: reports show commands as the shell finds them.

@@ -20,10 +20,11 @@ import numpy as np
 import tf_oracle
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.spec import Array
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.check import check
 from tapecheck.compare import FACTOR, FAILED, FLOOR, INCONCLUSIVE, MEANINGLESS, PASSED, errors
 from tapecheck.exact import NotEnclosed, exact, named, run_textbook
+from tapecheck.problem import Problem
 from tapecheck.text import figure, table
 
 HEADS = [

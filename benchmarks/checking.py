@@ -22,7 +22,7 @@ import tf_oracle
 from benchmarks.report import DOCS, cells, digits, paste
 from reference_impl.spec import Array
 from tapecheck import CATALOGUE, Case, Problem, check, cli
-from tapecheck.case import Implementation
+from tapecheck.problem import Implementation
 from tf_oracle.start import load
 
 TURNS = 5

@@ -14,9 +14,10 @@ import numpy as np
 
 from reference_impl import LSTM, Sequential
 from tapecheck.adequacy import rich
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.design import Design, Tolerance
 from tapecheck.faults import Fault, faults
+from tapecheck.problem import Problem
 from tapecheck.text import table
 
 

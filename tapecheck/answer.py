@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reference_impl.spec import Array, BadInput
-from tapecheck.case import Implementation, Problem, Result
+from tapecheck.problem import Implementation, Problem, Result
 
 # The folders whose frames are this project's own, and of no interest to whoever wrote the implementation.
 OURS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "reference_impl"))

@@ -1,8 +1,8 @@
-"""Case (what to check), Problem (the arrays drawn for it) and Result (what an implementation answers)."""
+"""Case: what to check, one model configuration."""
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 import tf_oracle
-from reference_impl import Inputs, Masking, Named, Sequential, textbook
+from reference_impl import Masking, Named, Sequential
 from reference_impl.arguments import NOT_NEGATIVE
 from reference_impl.checks import DTYPES
 from reference_impl.losses import LOSSES, class_weights, output_problems, sign_problems, weight_shapes
-from reference_impl.spec import Array, Arrays, BadInput, Shape, boolean, look_up, one_of, positive_int
+from reference_impl.spec import Arrays, BadInput, Shape, boolean, look_up, one_of, positive_int
+from tapecheck import drawing
 from tapecheck.masks import MASKS
+from tapecheck.problem import Problem
 
 INITIAL_STATES = ("zeros", "random")
 INPUTS = ("normal", "one_hot")
@@ -31,7 +33,7 @@ class Given:
 
     arrays: Mapping[str, Any]
 
-    def put_into(self, problem: "Problem") -> "Problem":
+    def put_into(self, problem: Problem) -> Problem:
         """The problem with these arrays. Its case is without: other problems of it are drawn."""
         return replace(problem, case=replace(problem.case, given=None), **self.arrays)
 
@@ -220,9 +222,9 @@ class Case:
         assert self.features is not None
         return self.batch, self.timesteps, self.features
 
-    def problem(self) -> "Problem":
+    def problem(self) -> Problem:
         """The arrays of this case, always the same: drawn at random with O(1) scale, so that a wrong
-        equation leaves a visible trace. A draw that proves too little is drawn again (see `lively`).
+        equation leaves a visible trace. A draw that proves too little is drawn again (see `drawing.lively`).
         """
         drawn_by_keras = self.initial_weights()
         for attempt in range(64):
@@ -234,12 +236,16 @@ class Case:
             if self.class_weight is not None:
                 problem = replace(problem, sample_weight=class_weights(problem.y, self.class_weight))
             try:
-                if lively(problem) or (self.given and self.given.complete):
+                if drawing.lively(problem) or (self.given and self.given.complete):
                     break
             except BadInput:  # of a draw; what was given stays as it is
                 if self.given:
                     raise
         return problem
+
+    def draw(self, rng: np.random.Generator) -> Problem:
+        """One draw, whatever it can prove."""
+        return drawing.draw(self, rng)
 
     @property
     def weights_by_keras(self) -> frozenset[str]:
@@ -268,135 +274,6 @@ class Case:
             return {}
         return tf_oracle.draw_dropout(self.model, self.input_shape, self.dtype, self.batches - 1)
 
-    def draw(self, rng: np.random.Generator) -> "Problem":
-        """One draw. Weights have standard deviation 1/sqrt(fan_in), so that each term of a
-        pre-activation is O(1); biases ½, around 1 for the forget gate where `unit_forget_bias` says so.
-        """
-        weights = {}
-        for name, layer, given, _ in self.model.shapes(self.input_shape):
-            start = layer.init(rng, given)
-            for tensor, shape in layer.weight_shapes(given).items():
-                if tensor == "bias":
-                    drawn = start[tensor] + 0.5 * rng.standard_normal(shape)
-                else:
-                    drawn = rng.standard_normal(shape) / np.sqrt(shape[0])
-                weights[f"{name}/{tensor}"] = drawn.astype(self.dtype)
-        states = {
-            name: (rng.standard_normal(shape) * (self.initial_state == "random")).astype(self.dtype)
-            for name, shape in self.model.state_shapes(self.input_shape).items()
-        }
-        found = look_up(LOSSES, self.loss)
-        problem = Problem(
-            case=self,
-            x=self.draw_inputs(rng),
-            y=found.targets.draw(rng, self.output_shape, **found.arguments).astype(self.dtype),
-            weights=weights,
-            initial_state=states,
-            upstream={
-                name: rng.standard_normal(shape).astype(self.dtype)
-                for name, shape in self.model.upstream_shapes(self.input_shape).items()
-            },
-            before=tuple(self.earlier(rng)),
-            sample_weight=self.draw_weights(rng),
-        )
-        return self.masked(problem, rng)
-
-    def draw_weights(self, rng: np.random.Generator) -> Array | None:
-        """The weights of samples or steps: ½ to 2, and one in five of them 0."""
-        if self.sample_weight is None:
-            return None
-        drawn = rng.uniform(0.5, 2, weight_shapes(self.loss, self.output_shape)[self.sample_weight])
-        drawn.flat[rng.permutation(drawn.size)[: drawn.size // 5]] = 0
-        return drawn.astype(self.dtype)
-
-    def draw_inputs(self, rng: np.random.Generator) -> Array:
-        """One batch of inputs (B, T, D)."""
-        if self.inputs == "one_hot":
-            x = np.eye(self.input_shape[-1])[rng.integers(self.input_shape[-1], size=self.input_shape[:-1])]
-        else:
-            x = rng.standard_normal(self.input_shape)
-        return x.astype(self.dtype)
-
-    def earlier(self, rng: np.random.Generator) -> Iterator[Array | None]:
-        """The batches before the one that is checked; None where the states are reset."""
-        for number in range(1, self.batches):
-            yield self.draw_inputs(rng)
-            if number in self.resets:
-                yield None
-
-    def masked(self, problem: "Problem", rng: np.random.Generator) -> "Problem":
-        """The problem with the mask of the case, or with steps of x for Masking to find."""
-        first = self.model.layers[0]
-        kind = self.mask or ("random" if isinstance(first, Masking) else None)
-        if kind is None:
-            return problem
-        mask = MASKS[kind](rng, self.batch, self.timesteps)
-        if not isinstance(first, Masking):
-            return replace(problem, mask=mask)
-        x = np.where(mask[:, :, None], problem.x, first.mask_value).astype(self.dtype)
-        return replace(problem, x=x)
-
-
-@dataclass(frozen=True)
-class Problem(Inputs):
-    """The arrays of a case, all of its dtype; see `reference_impl.Inputs` for each."""
-
-    case: Case = field(kw_only=True)
-
-    @property
-    def model(self) -> Sequential:
-        return self.case.model
-
-    @property
-    def loss(self) -> str | Named | None:
-        return self.case.loss
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.x.dtype
-
-    @property
-    def settled(self) -> "Problem":
-        """The same pass without the batches before it: what they have left are given states."""
-        if not self.before:
-            return self
-        return replace(self, initial_state=textbook.carried(self.model, self), before=())
-
-    @cached_property
-    def reference(self) -> "Result":
-        """The shipped implementation's answer."""
-        with np.errstate(over="ignore", invalid="ignore"):  # `lively` and the verdict say that it overflows
-            output, loss, gradients = self.model.run(self, self.loss)
-        return Result(gradients, output, loss)
-
-    def copy(self) -> "Problem":
-        """The same problem in arrays of its own, for code that may write into them."""
-        own = self.map(np.copy)
-        return own if self.mask is None else replace(own, mask=self.mask.copy())
-
-
-@dataclass(frozen=True)
-class Result:
-    """An implementation's answer. All but `gradients` (by tensor name) may be left out.
-
-    `output` (B, K) or (B, T, K); `loss` a number; `trace` by tensor name, (B, T, H) each.
-    """
-
-    gradients: Mapping[str, Array]
-    output: Array | None = None
-    loss: float | None = None
-    trace: Mapping[str, Array] = field(default_factory=dict)
-
-
-Implementation = Callable[[Problem], Result | Mapping[str, Any]]
-
-
-def counting_steps(problem: Problem) -> Array:
-    """The steps (B, T) that count; True for a model that masks none."""
-    first = problem.model.layers[0]
-    mask = first.output_mask(problem.x, problem.mask) if isinstance(first, Masking) else problem.mask
-    return np.array(True) if mask is None else mask
-
 
 def class_weight_problems(given: object) -> list[str]:
     """What is wrong with weights by class, a sentence each."""
@@ -407,17 +284,3 @@ def class_weight_problems(given: object) -> list[str]:
         for key, value in given.items()
         if not (isinstance(key, int) and key >= 0 and NOT_NEGATIVE.holds(value))
     ]
-
-
-def lively(problem: Problem) -> bool:
-    """Whether the draw can prove something, judged on the shipped implementation.
-
-    Not where a relu head is dead for most of the batch, nor where a bias's gradient, a plain sum,
-    cancels (the signs of a mean absolute error do), nor where anything overflows. Raises BadInput for
-    arrays that do not fit, and where the loss has no derivative at an output.
-    """
-    gradients = problem.reference.gradients
-    top = max(np.abs(gradient).max() for gradient in gradients.values())
-    biases = [np.abs(gradient).max() for name, gradient in gradients.items() if name.endswith("/bias")]
-    alive = np.mean(gradients["x"] != 0) >= 0.5 * np.mean(counting_steps(problem))
-    return bool(np.isfinite(top) and alive and all(bias > 1e-9 * top for bias in biases))

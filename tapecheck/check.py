@@ -8,10 +8,11 @@ import numpy as np
 
 from reference_impl.spec import Arrays
 from tapecheck.answer import Answer, Limited, ask
-from tapecheck.case import Case, Implementation, Problem
+from tapecheck.case import Case
 from tapecheck.catalogue import named as named_cases
 from tapecheck.compare import FAILED, TensorReport, compare
 from tapecheck.imports import name_of, require_callable
+from tapecheck.problem import Implementation, Problem
 from tapecheck.referee import refereed
 from tapecheck.report import Report
 from tapecheck.rounding import farthest

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from reference_impl.spec import BadInput
 from tapecheck.answer import differing
-from tapecheck.case import COMPILED, Case, Implementation, Problem, Result
+from tapecheck.case import COMPILED, Case
 from tapecheck.catalogue import CATALOGUE, named
 from tapecheck.imports import imported
 from tapecheck.keras_models import typed_loss
+from tapecheck.problem import Implementation, Problem, Result
 from tapecheck.progress import working
 from tapecheck.report import Report
 from tapecheck.rerun import RUN, Run, called, quoted

@@ -16,8 +16,8 @@ import numpy as np
 
 from reference_impl import textbook
 from reference_impl.spec import Array, Arrays
-from tapecheck.case import Problem
 from tapecheck.moved import STEP, Moved, NotMoved
+from tapecheck.problem import Problem
 
 # Numbers that the directions of one block keep at most; a single one may keep more.
 BLOCK = 2**20

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from reference_impl.textbook import Pass
-from tapecheck.case import Case, Problem, Result
+from tapecheck.case import Case
 from tapecheck.faults import BROKEN, Fault, program
 from tapecheck.fit import ROUNDING, Seen, flat
+from tapecheck.problem import Problem, Result
 
 
 class Tolerance(NamedTuple):

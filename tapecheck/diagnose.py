@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tapecheck.case import Implementation, Problem, Result
 from tapecheck.diagnosis import Diagnosis, finding, other_gates, partial, single_precision
 from tapecheck.faults import Fault, faults, fitted, further, other_forwards
 from tapecheck.fit import FORWARD_ONLY, ROUNDING, Fit, Seen, alike, fitting, matched
+from tapecheck.problem import Implementation, Problem, Result
 from tapecheck.questions import elsewhere, observe
 from tapecheck.search.clipping import clipped
 from tapecheck.search.each_gate import wrong_gates

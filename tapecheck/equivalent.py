@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.design import Design
 from tapecheck.faults import BROKEN, Fault, program
+from tapecheck.problem import Problem
 
 CANNOT_RUN = "cannot run: it reads what is not there yet, or shapes that do not fit"
 NO_SUCH_LINE = "edits a line that this model never runs"

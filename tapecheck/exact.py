@@ -18,7 +18,7 @@ from reference_impl.arithmetic import Undecided
 from reference_impl.sequential import Sequential
 from reference_impl.spec import Array, Arrays, Shape
 from tapecheck.balls import middle_and_radius, middles, to_balls
-from tapecheck.case import Problem
+from tapecheck.problem import Problem
 
 # How an array of floats becomes one of the arithmetic at hand, and what computes in it: some groups of
 # tensors by name, which is what they are scaled by.

@@ -10,10 +10,10 @@ import numpy as np
 
 from reference_impl.spec import Array, Arrays
 from reference_impl.textbook import Pass
-from tapecheck.case import Problem, Result
 from tapecheck.exact import nonzero, scale
 from tapecheck.faults import BROKEN, Fault, program, slope
 from tapecheck.faults.program import Kept
+from tapecheck.problem import Problem, Result
 
 # Two float computations of the same equations differ by a few eps of scale on problems of O(1) scale; two
 # different equations by some 1e10. In float32, where they differ by 1e4, the limit is as many eps.

@@ -10,7 +10,7 @@ from typing import Any
 
 from reference_impl.spec import BadInput, did_you_mean
 from tapecheck.answer import Limited, its_own_frames
-from tapecheck.case import Implementation
+from tapecheck.problem import Implementation
 
 
 def imported(path: str) -> Implementation:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from tapecheck.case import Implementation, Problem, Result
 from tapecheck.diagnose import diagnose
 from tapecheck.diagnosis import Diagnosis
 from tapecheck.exact import Exact, NotEnclosed
 from tapecheck.localize import Divergence, Localization, localize
 from tapecheck.probes import SUSPECT, Probe, probe
+from tapecheck.problem import Implementation, Problem, Result
 from tapecheck.text import listed
 from tf_oracle import taps
 

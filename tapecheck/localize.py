@@ -21,9 +21,9 @@ from reference_impl import LSTM
 from reference_impl.lstm import GATES
 from reference_impl.spec import Array, Arrays, did_you_mean
 from reference_impl.textbook import lstm, sequential
-from tapecheck.case import Problem
 from tapecheck.compare import FACTOR, FAILED, FLOOR, compare, errors, unusable
 from tapecheck.exact import Exact, run_textbook
+from tapecheck.problem import Problem
 from tapecheck.text import figure, table
 
 # The quantities of a trace, in the order in which one time step computes them.

@@ -20,11 +20,12 @@ import pytest
 from reference_impl.spec import BadInput
 from tapecheck.adequacy import blind_to
 from tapecheck.answer import Limited
-from tapecheck.case import Case, Implementation, Problem
+from tapecheck.case import Case
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.check import check
 from tapecheck.cli import seconds
 from tapecheck.imports import imported
+from tapecheck.problem import Implementation, Problem
 from tapecheck.report import GradientMismatch, Report
 from tapecheck.rerun import RUN, called, quoted, run_of_test
 from tapecheck.text import table

@@ -9,8 +9,9 @@ from reference_impl import LSTM, Dense, Sequential
 from reference_impl.losses import LOSSES
 from reference_impl.spec import BadInput, look_up
 from tapecheck.answer import ask
-from tapecheck.case import Case, Implementation, Problem, Result
+from tapecheck.case import Case
 from tapecheck.fit import Seen
+from tapecheck.problem import Implementation, Problem, Result
 
 # Sizes of these problems: small, distinct, two of each kind.
 BATCH_AND_STEPS = ((3, 5), (2, 4), (5, 3))

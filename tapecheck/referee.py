@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from reference_impl.spec import Array
-from tapecheck.case import Problem
 from tapecheck.compare import INCONCLUSIVE, Element, TensorReport, eps_of_scale, errors
 from tapecheck.complexstep import complex_steps
+from tapecheck.problem import Problem
 
 OURS_OFF = "tapecheck's own gradient is off, please report it"
 NOBODY = "TensorFlow, exact gradient and complex step all differ"

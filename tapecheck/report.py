@@ -9,7 +9,6 @@ import numpy as np
 from reference_impl.spec import did_you_mean
 from tapecheck.adequacy import blind_to
 from tapecheck.answer import Answer
-from tapecheck.case import Implementation, Problem
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, NARROWER, PASSED, UNCHECKED, TensorReport
 from tapecheck.diagnosis import Diagnosis, too_narrow
@@ -18,6 +17,7 @@ from tapecheck.headline import headline
 from tapecheck.investigate import Investigation, investigate, traced
 from tapecheck.localize import Divergence
 from tapecheck.page import evidence, model_lines, sides, tensor_lines
+from tapecheck.problem import Implementation, Problem
 from tapecheck.rerun import RUN, arrays_file, called
 from tapecheck.saved import save
 from tapecheck.text import fitted, indent, listed

@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 
 from reference_impl.spec import Array, Arrays
-from tapecheck.case import Problem
 from tapecheck.compare import errors
 from tapecheck.exact import named, run_textbook
+from tapecheck.problem import Problem
 
 # Runs on moved inputs, besides the one on the inputs themselves.
 MOVED = 4

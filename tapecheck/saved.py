@@ -14,7 +14,8 @@ import numpy as np
 
 from reference_impl import LAYERS, Named, Sequential
 from reference_impl.spec import Array, BadInput, Layer
-from tapecheck.case import Case, Problem, Result
+from tapecheck.case import Case
+from tapecheck.problem import Problem, Result
 
 # Stands between the earlier batches of a stateful model where its states were reset.
 RESET = np.empty(0)

@@ -11,10 +11,10 @@ from itertools import islice, product
 from operator import add
 
 from tapecheck.answer import ask
-from tapecheck.case import Implementation, Problem
 from tapecheck.diagnosis import Diagnosis, finding, mended, unknown
 from tapecheck.faults import Fault, program
 from tapecheck.fit import Seen, alike, fitting
+from tapecheck.problem import Implementation, Problem
 from tapecheck.progress import bar
 from tapecheck.questions import elsewhere, usable
 from tapecheck.search.peel import DEPTH, MOST_RUNS, Search

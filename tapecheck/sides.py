@@ -7,8 +7,9 @@ import numpy as np
 
 import tf_oracle
 from reference_impl.spec import Arrays
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.exact import Exact, NotEnclosed, exact, named, run_textbook
+from tapecheck.problem import Problem
 
 # Cases whose sides are kept, some tens of kilobytes each for the catalogue's.
 KEPT = 128

@@ -16,9 +16,9 @@ from reference_impl import LSTM
 from reference_impl.lstm import GATES
 from reference_impl.spec import Array, Arrays
 from tapecheck.answer import ask
-from tapecheck.case import Implementation, Problem
 from tapecheck.compare import FAILED, compare
 from tapecheck.exact import Exact
+from tapecheck.problem import Implementation, Problem
 
 
 def transparent(problem: Problem) -> Problem | None:

@@ -16,8 +16,8 @@ import numpy as np
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.lstm import GATES, F, I, O
 from reference_impl.spec import Array, Arrays, Layer
-from tapecheck.case import Problem
 from tapecheck.exact import Exact, longdouble, run_textbook
+from tapecheck.problem import Problem
 
 # A bias that opens or closes a sigmoid gate for good, and what may be left of other inputs.
 OPEN = 60.0

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from reference_impl import GATES
-from tapecheck.case import Problem
 from tapecheck.compare import FAILED, TensorReport
+from tapecheck.problem import Problem
 
 # Cosines this near to 1 are called 1.
 ALIKE = 1e-6

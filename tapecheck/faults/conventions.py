@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from reference_impl.spec import Array, Arrays
-from tapecheck.case import Problem
 from tapecheck.faults.edits import GATES
 from tapecheck.faults.fault import Fault
+from tapecheck.problem import Problem
 
 SIZES: dict[str, Callable[[Problem], int]] = {
     "B": lambda problem: problem.x.shape[0],

@@ -3,7 +3,6 @@
 from functools import cache
 
 from reference_impl import LSTM, Dense, Masking, Sequential
-from tapecheck.case import Problem
 from tapecheck.faults.conventions import conventions
 from tapecheck.faults.equations import Which, Writer, equations
 from tapecheck.faults.fault import Fault
@@ -12,6 +11,7 @@ from tapecheck.faults.parts import in_one_gate, in_one_term, in_several_sums
 from tapecheck.faults.penalties import penalties
 from tapecheck.faults.program import LSTM_BACKWARD
 from tapecheck.faults.weighing import weighing
+from tapecheck.problem import Problem
 
 
 def faults(problem: Problem) -> tuple[Fault, ...]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from reference_impl.spec import Arrays
 from reference_impl.textbook import Pass
-from tapecheck.case import Problem, Result
 from tapecheck.faults import program
 from tapecheck.faults.program import Code, Kept
+from tapecheck.problem import Problem, Result
 
 # What a wrong equation may raise when it runs: nobody can have that fault in a program that answers.
 BROKEN = (ArithmeticError, AttributeError, IndexError, KeyError, NameError, TypeError, ValueError)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from reference_impl.spec import Arrays
-from tapecheck.case import Problem
 from tapecheck.faults.conventions import is_weight, scaled
 from tapecheck.faults.fault import Fault
+from tapecheck.problem import Problem
 from tapecheck.text import listed
 
 CLIPPING = "clipping", "clipping inside backward", "gradients as they are"

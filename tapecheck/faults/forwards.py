@@ -8,10 +8,10 @@ from functools import cache
 from reference_impl import LSTM
 from reference_impl.activations import ACTIVATIONS
 from reference_impl.arguments import REQUIRED
-from tapecheck.case import Problem
 from tapecheck.faults import program
 from tapecheck.faults.equations import Which, called, location_of
 from tapecheck.faults.fault import Fault
+from tapecheck.problem import Problem
 
 # What each gate and the cell is called after its activation, the line that has it, and the backward lines
 # in which its derivative stands: with another activation these are the right ones for it.

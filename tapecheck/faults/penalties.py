@@ -10,8 +10,8 @@ from reference_impl.penalties import d_weights
 from reference_impl.regularizers import REGULARIZERS
 from reference_impl.sequential import own
 from reference_impl.spec import Arrays, Layer
-from tapecheck.case import Problem
 from tapecheck.faults.fault import Fault
+from tapecheck.problem import Problem
 
 FACTORS = ("l1", "l2", "factor")
 

@@ -12,8 +12,8 @@ from reference_impl.activations import kinks, rows, smooth
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Array
 from reference_impl.textbook import Pass, dense, lstm, sequential
-from tapecheck.case import Problem
 from tapecheck.faults.edits import names_in
+from tapecheck.problem import Problem
 
 # What a branch of the textbook asks about where it serves something that most models do not have.
 EXTRAS = frozenset({"mask", "given", "upstream"})

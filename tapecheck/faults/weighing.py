@@ -6,9 +6,9 @@ from reference_impl import Masking
 from reference_impl.losses import LOSSES
 from reference_impl.losses.reduction import MEANS
 from reference_impl.spec import look_up
-from tapecheck.case import Problem
 from tapecheck.faults import program
 from tapecheck.faults.fault import Fault
+from tapecheck.problem import Problem
 
 # Keras's mean over what is not masked, undone: every step that is masked counts in the number again.
 BY_ALL_STEPS = "factors = factors * (kept[-1].mask.sum() / kept[-1].mask.size)"

@@ -8,9 +8,9 @@ import numpy as np
 from reference_impl import Inputs, Sequential
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Array, Arrays, BadInput, did_you_mean, look_up
-from tapecheck.case import Problem, Result
 from tapecheck.layout.declaration import Layout
 from tapecheck.layout.moves import misfit, only_lstm
+from tapecheck.problem import Problem, Result
 
 
 class Head(NamedTuple):

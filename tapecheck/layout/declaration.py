@@ -16,7 +16,6 @@ import numpy as np
 
 from reference_impl import GATES, LSTM
 from reference_impl.spec import Array, Arrays, BadInput, did_you_mean, one_of
-from tapecheck.case import Problem
 from tapecheck.layout.moves import (
     cut,
     farther,
@@ -27,6 +26,7 @@ from tapecheck.layout.moves import (
     only_lstm,
     our_blocks,
 )
+from tapecheck.problem import Problem
 
 # Whose rows a letter of `concatenated` stands for: the input's, the last output's, the constant 1's.
 ROWS = {"x": "lstm/kernel", "h": "lstm/recurrent_kernel", "1": "lstm/bias"}

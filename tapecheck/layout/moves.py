@@ -6,7 +6,7 @@ import numpy as np
 
 from reference_impl import LSTM
 from reference_impl.spec import Array, Arrays, BadInput, Shape
-from tapecheck.case import Problem
+from tapecheck.problem import Problem
 
 
 def move(array: Array, source: str, target: str) -> Array:

@@ -9,7 +9,7 @@ from reference_impl import LSTM, Named
 from reference_impl.losses import LOSSES, target_problems
 from reference_impl.lstm import F
 from reference_impl.spec import Array, BadInput, Shape, look_up
-from tapecheck.case import Problem
+from tapecheck.problem import Problem
 
 # A bias that closes a sigmoid gate: sigmoid(-60) is 1e-26.
 CLOSED = -60.0

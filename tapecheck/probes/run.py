@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from tapecheck.case import Case, Implementation, Problem
+from tapecheck.case import Case
 from tapecheck.exact import BALL_LIMIT, multiply_adds
 from tapecheck.localize import Localization
 from tapecheck.probes import derived, soundness, steps, upstream
 from tapecheck.probes.subject import NOT_APPLICABLE, SUSPECT, Finding, NotApplicable, Subject
+from tapecheck.problem import Implementation, Problem
 
 
 class Probe(NamedTuple):

@@ -11,11 +11,11 @@ import numpy as np
 from reference_impl.lstm import GATES
 from reference_impl.spec import Array, Arrays
 from tapecheck.answer import ask
-from tapecheck.case import Implementation, Problem, Result
 from tapecheck.compare import FACTOR, FAILED, FLOOR, TensorReport, compare, errors
 from tapecheck.exact import Exact, NotEnclosed, exact
 from tapecheck.localize import Localization
 from tapecheck.probes import derived
+from tapecheck.problem import Implementation, Problem, Result
 
 # As it should be; points at what is wrong; what it looks for is not all that is wrong; could not be run.
 RIGHT, SUSPECT, RULED_OUT, NOT_APPLICABLE = "right", "suspect", "ruled out", "not applicable"

@@ -16,8 +16,9 @@ from reference_impl import LSTM, Dense, Named
 from reference_impl.lstm import GATES
 from reference_impl.spec import Array
 from tapecheck.answer import ask
-from tapecheck.case import Case, Implementation, Problem
+from tapecheck.case import Case
 from tapecheck.fit import Seen
+from tapecheck.problem import Implementation, Problem
 from tapecheck.questions import sizes_of, with_sizes
 from tapecheck.search.forced import near
 

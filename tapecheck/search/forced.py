@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference_impl.spec import Array, Arrays
-from tapecheck.case import Problem
 from tapecheck.faults import BROKEN, program
 from tapecheck.faults.program import Code, Hooks, Kept
+from tapecheck.problem import Problem
 from tapecheck.search.reading import Values
 
 # Values hold where both sides agree to this share of their own scale, or to a smaller one of the scale of

@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from reference_impl.spec import Array, Arrays
-from tapecheck.case import Problem
 from tapecheck.faults import BROKEN, Fault
 from tapecheck.faults.program import Code, Kept
+from tapecheck.problem import Problem
 from tapecheck.search.forced import Forced, near
 from tapecheck.search.reading import Reader
 from tapecheck.search.readoff import read_off

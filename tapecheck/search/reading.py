@@ -13,8 +13,9 @@ import numpy as np
 
 from reference_impl import LSTM, Dense
 from reference_impl.spec import Array, Arrays, BadInput
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.faults.program import Kept
+from tapecheck.problem import Problem
 from tapecheck.questions import sizes_of, with_sizes
 
 # The rows of a roomy problem. Its narrowest layer has one unit more than there are.

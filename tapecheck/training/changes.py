@@ -13,8 +13,8 @@ import numpy as np
 from reference_impl.optimizers import Moved, Step
 from reference_impl.spec import Array, Arrays, Named
 from reference_impl.training import Optimizer, State, clipping
-from tapecheck.case import Problem
 from tapecheck.faults.conventions import factors
+from tapecheck.problem import Problem
 
 # Right, wrong, and the optimizer that makes the mistake.
 Changed = Iterator[tuple[str, str, Optimizer]]

@@ -21,11 +21,12 @@ import tf_oracle
 from reference_impl.optimizers import optimizer_problems
 from reference_impl.spec import Arrays, BadInput, Named, positive_int
 from tapecheck.answer import Limited, hear
-from tapecheck.case import Case, Problem
+from tapecheck.case import Case
 from tapecheck.catalogue import named
 from tapecheck.compare import FAILED, TensorReport, compare
 from tapecheck.exact import NotEnclosed
 from tapecheck.imports import name_of
+from tapecheck.problem import Problem
 from tapecheck.rounding import farther, neighbours
 from tapecheck.training.report import TrainingReport
 from tapecheck.training.runs import Training, collected, exact_run, shipped, textbook_run

@@ -14,10 +14,10 @@ from reference_impl.arguments import bound
 from reference_impl.optimizers import OPTIMIZERS
 from reference_impl.spec import Arrays, Named
 from reference_impl.training import Optimizer, train
-from tapecheck.case import Problem
 from tapecheck.compare import eps_of_scale
 from tapecheck.faults import BROKEN
 from tapecheck.faults.penalties import unregularized
+from tapecheck.problem import Problem
 from tapecheck.training import changes
 from tapecheck.training.rules import other_arguments, other_equations
 from tapecheck.training.runs import bound_to, gradient_of

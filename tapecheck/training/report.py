@@ -10,10 +10,10 @@ import numpy as np
 
 from reference_impl.spec import Array, Named, did_you_mean
 from tapecheck.answer import Heard
-from tapecheck.case import Problem
 from tapecheck.compare import FAILED, INCONCLUSIVE, PASSED, UNCHECKED, TensorReport, alignment, errors
 from tapecheck.investigate import wrapped
 from tapecheck.page import MARKS, SHOWN_LINES
+from tapecheck.problem import Problem
 from tapecheck.text import figure, indent, table
 from tapecheck.training.mistakes import Mistake, reproducing
 from tapecheck.training.runs import ExactRun

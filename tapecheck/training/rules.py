@@ -8,9 +8,9 @@ from reference_impl.arguments import bound
 from reference_impl.optimizers import OPTIMIZERS, SHARED
 from reference_impl.spec import Named
 from reference_impl.training import Optimizer
-from tapecheck.case import Problem
 from tapecheck.faults.edits import edits, expression
 from tapecheck.faults.program import Program, compiled_assignment
+from tapecheck.problem import Problem
 from tapecheck.training.changes import Changed, ruled
 from tapecheck.training.runs import bound_to
 

@@ -9,8 +9,8 @@ import numpy as np
 from reference_impl import Inputs, textbook
 from reference_impl.spec import Array, Arrays, Named
 from reference_impl.training import Optimizer, number_of, optimizer, train
-from tapecheck.case import Problem
 from tapecheck.exact import Convert, ball_sized, in_balls, in_longdouble
+from tapecheck.problem import Problem
 
 # Anyone's training loop: the weights by tensor name after each of so many steps, from the problem's own.
 Training = Callable[[Problem, str | Named, int], Iterable[Mapping[str, Array]]]

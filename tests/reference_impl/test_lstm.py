@@ -12,8 +12,8 @@ from reference_impl import GATES, LSTM, Dense, Sequential, textbook
 from reference_impl.activations import ACTIVATIONS, activation_problems
 from reference_impl.sequential import own
 from tapecheck import Case, check
-from tapecheck.case import Problem
 from tapecheck.compare import FACTOR, FLOOR, errors
+from tapecheck.problem import Problem
 
 DTYPES = ("float32", "float64")
 # Those that need no argument; an exponential of exponentials overflows within a few steps.

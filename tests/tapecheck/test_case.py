@@ -7,8 +7,8 @@ import pytest
 
 from reference_impl import LSTM, BadInput, Dense, Sequential
 from tapecheck import Case
-from tapecheck.case import lively
 from tapecheck.catalogue import CATALOGUE
+from tapecheck.drawing import lively
 
 MODEL = Sequential([LSTM(5, return_sequences=True), Dense(2)])
 

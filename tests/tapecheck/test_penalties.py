@@ -4,8 +4,8 @@ import pytest
 
 from reference_impl import LSTM, Dense, Named, Sequential
 from tapecheck import Case, check
-from tapecheck.case import Result
 from tapecheck.faults.penalties import activity_times, less, unregularized
+from tapecheck.problem import Result
 
 CASE = Case(
     "penalties",
