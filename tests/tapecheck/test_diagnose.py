@@ -5,23 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference_impl import LSTM, Dense, Sequential
-from tapecheck import CATALOGUE, Case, Result
+from tapecheck import CATALOGUE, Result
+from tapecheck.catalogue import named
 from tapecheck.diagnose import diagnose
 from tapecheck.faults import faults, program, slope, times
 
-CASE = Case(
-    "diagnosed",
-    Sequential([LSTM(4, return_sequences=True), Dense(2)]),
-    batch=3,
-    timesteps=5,
-    initial_state="random",
-)
-MODELS = [
-    case
-    for case in CATALOGUE
-    if case.name
-    in [
+(CASE,) = named(["random-state"])
+MODELS = named(
+    [
         "thread-sequences",
         "thread-last-step",
         "sequences-linear-mse-float32",
@@ -30,7 +21,7 @@ MODELS = [
         "stacked",
         "no-head",
     ]
-]
+)
 
 
 def fault_of(case, quantity, wrong):

@@ -2,19 +2,12 @@
 
 import pytest
 
-from reference_impl import LSTM, Dense, Sequential
-from tapecheck import Case
+from tapecheck.catalogue import named
 from tapecheck.faults import faults, program
 from tapecheck.search.peel import Search
 from tapecheck.search.reading import Reader, roomy
 
-CASE = Case(
-    "searched",
-    Sequential([LSTM(4, return_sequences=True), Dense(2)]),
-    batch=3,
-    timesteps=5,
-    initial_state="random",
-)
+(CASE,) = named(["random-state"])
 
 
 class Room:
