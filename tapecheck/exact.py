@@ -30,6 +30,9 @@ RADIUS = 2.0**-70
 PRECISIONS = (128, 256, 512, 1024)
 # Multiply-adds of one pass up to which balls are used: some 0.1 microseconds each.
 BALL_LIMIT = 1_000_000
+# Units of all layers and samples up to which they are: balls of one step, for which TensorFlow takes as long
+# whether they are few or many.
+BALLS_A_STEP = 250
 
 
 class NotEnclosed(ArithmeticError):
@@ -68,9 +71,12 @@ def exact(problem: Problem) -> Exact:
 
 
 def ball_sized(problem: Problem, passes: int = 1) -> bool:
-    """Whether so many passes are few enough multiply-adds for balls, or there is no wider float."""
-    wide = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
-    return not wide or passes * multiply_adds(problem.model, problem.x.shape) <= BALL_LIMIT
+    """Whether so many passes are small enough for balls, or there is no wider float."""
+    if np.finfo(np.longdouble).nmant == np.finfo(np.float64).nmant:
+        return True
+    model, shape = problem.model, problem.x.shape
+    a_step = sum(out[0] * out[-1] for _, _, _, out in model.shapes(shape))
+    return a_step <= BALLS_A_STEP and passes * multiply_adds(model, shape) <= BALL_LIMIT
 
 
 def by_balls(problem: Problem) -> Exact:

@@ -11,6 +11,7 @@ from tapecheck import Case
 from tapecheck import exact as module
 from tapecheck.exact import (
     BALL_LIMIT,
+    BALLS_A_STEP,
     NotEnclosed,
     by_balls,
     by_longdouble,
@@ -78,10 +79,14 @@ def test_overflow_is_refused():
         exact(replace(huge, weights={name: w * 1e200 for name, w in huge.weights.items()}))
 
 
-def test_large_problems_are_done_in_longdouble():
-    """Past the stated size the arithmetic is longdouble, said so, with an estimated radius."""
-    big = Case("exact-big", Sequential([LSTM(32, return_sequences=True), Dense(2)]), 4, 40, 8)
-    assert multiply_adds(big.model, big.input_shape) > BALL_LIMIT
+@pytest.mark.parametrize(("units", "sizes"), [(32, (4, 40, 8)), (4, (50, 5, 3))], ids=["products", "samples"])
+def test_large_problems_are_done_in_longdouble(units, sizes):
+    """Past the stated sizes, of all products or of one step, the arithmetic is longdouble, said so, with an
+    estimated radius.
+    """
+    big = Case("exact-big", Sequential([LSTM(units, return_sequences=True), Dense(2)]), *sizes)
+    B, _, _ = sizes
+    assert (multiply_adds(big.model, big.input_shape) > BALL_LIMIT) != (B * (units + 2) > BALLS_A_STEP)
     found = exact(big.problem())
     assert found.arithmetic == "longdouble"
     assert 0 < found.radius < 2.0**-52
