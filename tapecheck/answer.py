@@ -35,6 +35,7 @@ class Answer:
     """What came back. `failure` says why there is no result; `traceback` is the implementation's own.
 
     `not_done` is True where it raised NotImplementedError: it does not claim to do such a problem.
+    `unlike_first` names what was right in the first answer to this problem and is not in this, the second.
     """
 
     result: Result = field(default_factory=lambda: Result({}))
@@ -43,6 +44,7 @@ class Answer:
     printed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()  # names of input arrays that it wrote into
     not_done: bool = False
+    unlike_first: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

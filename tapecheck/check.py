@@ -32,7 +32,8 @@ def check(
     `case` is what to check, its name in the catalogue, or a problem drawn from it already.
     `implementation` is a callable that takes a Problem and returns a Result, or a dict of gradients by
     tensor name; None is the shipped NumPy implementation. It is given arrays of its own; whatever it raises
-    or returns is in the report. NotImplementedError says that it does not do such a case.
+    or returns is in the report. NotImplementedError says that it does not do such a case. Where its answer
+    passes it is asked a second time: what is kept between calls shows only then.
     `time_limit` is in seconds, for each call of the implementation (see `tapecheck.answer.Limited`).
     `pairs` lets the diagnosis of a failed check look for two mistakes at once, which takes up to half a
     minute. `name` is what the report calls the implementation, by default its module and name.
@@ -48,8 +49,6 @@ def check(
         require_callable(implementation, "this implementation", "`implementation`")
         if time_limit is not None:
             implementation = Limited(implementation, time_limit)
-    answer = ask(implementation, problem) if implementation else Answer(replace(problem).reference)
-    result = answer.result
 
     @cache
     def worst() -> Arrays:
@@ -65,21 +64,42 @@ def check(
             return refereed(problem, first, candidate, values[2], true)
         return first
 
-    forward = {"output": row("output", result.output, oracle.output)}
-    if problem.loss is not None:
-        forward["loss"] = row("loss", result.loss, oracle.loss)
-    gradients = {
-        name: row(name, result.gradients.get(name), oracle.gradients[name]) for name in problem.tensors
-    }
-    return Report(
-        problem=problem,
-        implementation=name or (name_of(implementation) if implementation else "reference_impl"),
-        function=implementation or (lambda problem: problem.reference),
-        answer=answer,
-        pairs=pairs,
-        oracle=oracle,
-        exact=truth,
-        unknown=unknown,
-        forward={name: tensor for name, tensor in forward.items() if tensor.verdict != "unchecked"},
-        tensors=gradients,
-    )
+    def judged(answer: Answer) -> Report:
+        result = answer.result
+        forward = {"output": row("output", result.output, oracle.output)}
+        if problem.loss is not None:
+            forward["loss"] = row("loss", result.loss, oracle.loss)
+        gradients = {
+            name: row(name, result.gradients.get(name), oracle.gradients[name]) for name in problem.tensors
+        }
+        return Report(
+            problem=problem,
+            implementation=name or (name_of(implementation) if implementation else "reference_impl"),
+            function=implementation or (lambda problem: problem.reference),
+            answer=answer,
+            pairs=pairs,
+            oracle=oracle,
+            exact=truth,
+            unknown=unknown,
+            forward={name: tensor for name, tensor in forward.items() if tensor.verdict != "unchecked"},
+            tensors=gradients,
+        )
+
+    if implementation is None:
+        return judged(Answer(replace(problem).reference))
+    report = judged(ask(implementation, problem))
+    return confirmed(report, judged(ask(implementation, problem))) if report.passed else report
+
+
+def confirmed(first: Report, second: Report) -> Report:
+    """The first report, which is passed, where the second answer to the same problem is as right; else the
+    second report, failed. Rounding may differ from call to call.
+    """
+    answer = second.answer
+    if answer.failure:
+        failure = f"answered once and, asked again, {answer.failure}"
+        return replace(second, answer=replace(answer, failure=failure, not_done=False))
+    right = {row.name for row in second.rows if row.passed}
+    lost = [row.name for row in first.rows if row.passed and row.name not in right]
+    unlike = lost + [name for name in answer.result.gradients if name not in second.tensors]
+    return replace(second, answer=replace(answer, unlike_first=tuple(unlike))) if unlike else first

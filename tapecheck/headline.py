@@ -37,11 +37,13 @@ def verdict_in_words(report: Report) -> tuple[str, str, str]:
         return "inconclusive", report.doubts[0], ""
     if report.answer.failure or not any(row.verdict == FAILED for row in report.rows):
         return "failed", report.wrongs[0], ""
+    count = f"{len(wrong)} of {len(checked)} wrong" if wrong else f"all {len(checked)} gradients are right"
+    found = report.investigation
+    if report.answer.unlike_first:
+        return "gradient mismatch" if wrong else "failed", found.whole, count
     if said := report.unusable:
         more = f"{len(said) - 1} more like it" if len(said) > 1 else ""
         return "failed", said[0], more
-    count = f"{len(wrong)} of {len(checked)} wrong" if wrong else f"all {len(checked)} gradients are right"
-    found = report.investigation
     if any(row.verdict == FAILED for row in report.forward.values()) or found.is_forward:
         return "forward mismatch", forward_in_words(report), count
     if not any(row.name in report.problem.weights for row in wrong):

@@ -2,7 +2,7 @@
 
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -11,13 +11,15 @@ from tapecheck.diagnosis import Diagnosis
 from tapecheck.exact import Exact, NotEnclosed
 from tapecheck.localize import Divergence, Localization, localize
 from tapecheck.probes import SUSPECT, Probe, probe
+from tapecheck.probes.soundness import kept_between_calls
 from tapecheck.problem import Implementation, Problem, Result
 from tapecheck.text import listed
 from tf_oracle import taps
 
 # What is wrong as a whole, by the experiment that finds it: equations are not to blame then.
+CHANGES = "the answer changes from call to call"
 WHOLE = {
-    "repeat": "the answer changes from call to call",
+    "repeat": CHANGES,
     "precision": "digits are lost, no equation is wrong",
     "zero upstream": "another forward pass, or something added to the gradients",
     "scaled upstream": "gradients are clipped or normalised",
@@ -154,6 +156,11 @@ def investigate(
             tuple(probe(implementation, problem)),
             tuple(diagnose(implementation, problem, result, pairs=pairs)),
         )
+
+
+def unsteady(changed: Sequence[str]) -> Investigation:
+    """What there is to say where a second answer to the same problem differs in these tensors."""
+    return Investigation(probes=(Probe("repeat", SUSPECT, kept_between_calls(changed)),))
 
 
 def traced(problem: Problem, result: Result, exact: Exact) -> Localization | None:

@@ -14,7 +14,7 @@ from tapecheck.compare import FAILED, INCONCLUSIVE, NARROWER, PASSED, UNCHECKED,
 from tapecheck.diagnosis import Diagnosis, too_narrow
 from tapecheck.exact import Exact
 from tapecheck.headline import headline
-from tapecheck.investigate import Investigation, investigate, traced
+from tapecheck.investigate import CHANGES, Investigation, investigate, traced, unsteady
 from tapecheck.localize import Divergence
 from tapecheck.page import evidence, model_lines, sides, tensor_lines
 from tapecheck.problem import Implementation, Problem
@@ -73,6 +73,8 @@ class Report:
         ]
         if self.answer.failure:
             return [f"the implementation {self.answer.failure}"]
+        if self.answer.unlike_first:
+            wrongs.insert(0, f"{CHANGES}: right when first asked, not the second time")
         if not any(tensor.verdict != UNCHECKED for tensor in self.tensors.values()):
             wrongs.append("no gradient was returned")
         wrongs += [
@@ -136,6 +138,8 @@ class Report:
         """
         if self.verdict != FAILED or self.answer.failure or self.exact is None:
             return Investigation()
+        if self.answer.unlike_first:
+            return unsteady(self.answer.unlike_first)
         if self.unusable:
             narrow = [row.name for row in self.rows if row.verdict == FAILED and row.note.endswith(NARROWER)]
             found = (too_narrow(narrow, self.problem.dtype),) if narrow else ()

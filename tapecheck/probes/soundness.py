@@ -1,5 +1,7 @@
 """Is the code itself sound: usable arrays, no memory, the right forward pass, all digits?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tapecheck.answer import ask
@@ -27,8 +29,13 @@ def repeat(subject: Subject) -> Finding:
     again = subject.ask(subject.problem).arrays
     changed = [name for name in before if not same(before[name], again.get(name), subject.problem.dtype)]
     if changed:
-        return SUSPECT, f"the second answer differs in {listed(changed)}: something is kept between calls"
+        return SUSPECT, kept_between_calls(changed)
     return RIGHT, "asked twice, it answers the same"
+
+
+def kept_between_calls(changed: Sequence[str]) -> str:
+    """That a second answer to the same problem is another one, and why."""
+    return f"the second answer differs in {listed(changed)}: something is kept between calls"
 
 
 def buffers(subject: Subject) -> Finding:
