@@ -93,7 +93,7 @@ def without_dh_next(subject: Subject) -> Finding:
         subject,
         derived.without_dh_next(subject.problem),
         "with W_h = 0",
-        if_exact="dh_next = dz @ W_h.T is wrong",
+        if_exact="the mistake shows only where W_h hands something on, as in dh_next = dz @ W_h.T",
         if_wrong="dh_next is not the only fault",
     )
 
@@ -104,7 +104,7 @@ def without_dc_next(subject: Subject) -> Finding:
         subject,
         derived.without_dc_next(subject.problem),
         "with the forget gate closed",
-        if_exact="dc_next = dc * f or dz_f is wrong",
+        if_exact="the mistake shows only where gate f is open, as in dc_next = dc * f and dz_f",
         if_wrong="dc_next and dz_f are not the only fault",
     )
 
@@ -116,7 +116,7 @@ def steps_apart(subject: Subject) -> Finding:
         subject,
         closed and derived.without_dh_next(closed),
         "with W_h = 0 and the forget gate closed",
-        if_exact="dh_next, dc_next or dz_f is wrong, nothing else",
+        if_exact="the mistake shows only where a later step hands something back, or gate f is open",
         if_wrong="a step by itself, or what it is given, is wrong, and not the recurrence alone",
     )
 
@@ -127,7 +127,7 @@ def symmetric_kernel(subject: Subject) -> Finding:
         subject,
         derived.with_symmetric_kernel(subject.problem),
         "with a symmetric W_h",
-        if_exact="dh_next = dz @ W_h.T lacks the transpose",
+        if_exact="the mistake shows only where W_h is not its own transpose, as in dh_next = dz @ W_h.T",
         if_wrong="a missing transpose of W_h is not the only fault",
     )
 

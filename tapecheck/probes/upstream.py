@@ -58,7 +58,7 @@ def free_upstream(subject: Subject) -> Finding:
         subject,
         free.problem,
         "when dy is given (loss=None)",
-        if_exact="the loss's own gradient dy is wrong",
+        if_exact="the mistake shows only with the loss, as in its own gradient dy",
         if_wrong="the loss is not the only fault",
     )
 
@@ -122,7 +122,8 @@ def last_upstream(subject: Subject) -> Finding:
         subject,
         derived.steered(subject.steerable, last),
         "when only the last step has an upstream gradient",
-        if_exact=f"that of the earlier steps, {'dlogits' if in_head else 'dh_above'}, does not arrive",
+        if_exact="the mistake shows only where an earlier step has one, as in its "
+        f"{'dlogits' if in_head else 'dh_above'}",
         if_wrong="dh_above is not the only fault",
     )
 
@@ -137,7 +138,7 @@ def one_row(subject: Subject) -> Finding:
     elif factor is not None and abs(factor / B - 1) < ALIKE:
         how = "not divided by B, as the loss's mean over the batch is"
     else:
-        how = "not the sum of its rows, each by itself"
+        how = "not the sum of its rows, or a row after the first is wrong by itself"
     return contrast(
         subject,
         derived.cut(subject.problem, batch=1),

@@ -8,7 +8,8 @@ from tapecheck.localize import Divergence
 from tapecheck.probes import SUSPECT
 
 RECURRENCE = "exact at T = 1, wrong at T = 2 before the last step: the recurrence (dh_next, dc_next)"
-CUT = "exact with W_h = 0 and the forget gate closed: dh_next, dc_next or dz_f is wrong, nothing else"
+CUT = "exact with W_h = 0 and the forget gate closed: the mistake shows only where a later step hands"
+OPEN = "exact with the forget gate closed: the mistake shows only where gate f is open, as in dc_next"
 BY_BLOCKS = (
     "H = W_h.shape[0]; dh_next = sum(dz[:, k : k + H] @ W_h[:, k : k + H] for k in range(0, 4 * H, H))"
 )
@@ -18,7 +19,7 @@ EQUATIONS = {
         ("df = dc * c_prev", "df = dc * c"),
         {
             "one step": "wrong at T = 1 in gate f: the step itself, not the recurrence",
-            "f = 0": "dc_next = dc * f or dz_f is wrong",
+            "f = 0": OPEN,
             "W_h = 0, f = 0": CUT,
             "dz": "first goes wrong at step 4, in dz_f: dc * c_prev, times the derivative of gate f",
         },
@@ -28,7 +29,7 @@ EQUATIONS = {
         ("dz_f = d_sigma(df, z_f, f)", "dz_f = df * f"),
         {
             "two steps": "wrong at T = 2 in gate f of the last step: dz_f, not the recurrence",
-            "f = 0": "dc_next = dc * f or dz_f is wrong",
+            "f = 0": OPEN,
             "W_h = 0, f = 0": CUT,
             "dz": "first goes wrong at step 4, in dz_f",
         },
@@ -62,9 +63,9 @@ EQUATIONS = {
         ("dh_next = dz @ W_h.T", BY_BLOCKS),
         {
             "two steps": RECURRENCE,
-            "W_h = 0": "exact with W_h = 0: dh_next = dz @ W_h.T is wrong",
+            "W_h = 0": "exact with W_h = 0: the mistake shows only where W_h hands something on",
             "W_h = 0, f = 0": CUT,
-            "symmetric W_h": "exact with a symmetric W_h: dh_next = dz @ W_h.T lacks the transpose",
+            "symmetric W_h": "the mistake shows only where W_h is not its own transpose, as in dh_next",
             "dz": "first goes wrong at step 3, in dh = dh_above + dh_next",
         },
         (3, "dh"),
@@ -73,7 +74,7 @@ EQUATIONS = {
         ("dh_next = dz @ W_h.T", "dh_next = 0 * dh"),
         {
             "two steps": RECURRENCE,
-            "W_h = 0": "exact with W_h = 0: dh_next = dz @ W_h.T is wrong",
+            "W_h = 0": "exact with W_h = 0: the mistake shows only where W_h hands something on",
             "W_h = 0, f = 0": CUT,
             "dz": "first goes wrong at step 3, in dh = dh_above + dh_next",
         },
@@ -83,7 +84,7 @@ EQUATIONS = {
         ("dc_next = dc * f", "dc_next = 0 * dc"),
         {
             "two steps": RECURRENCE,
-            "f = 0": "exact with the forget gate closed: dc_next = dc * f or dz_f is wrong",
+            "f = 0": OPEN,
             "W_h = 0, f = 0": CUT,
             "dz": "first goes wrong at step 3, in dc = dh * o * (1 - tanh(c)**2) + dc_next",
         },
@@ -92,7 +93,7 @@ EQUATIONS = {
     "upstream at the last step only": (
         ("dh_above = dy[:, t]", "dh_above = dy[:, t] * (t == T - 1)"),
         {
-            "last upstream": "that of the earlier steps, dh_above, does not arrive",
+            "last upstream": "the mistake shows only where an earlier step has one, as in its dh_above",
             "two steps": "or what an earlier step is given (dh_above, x_t, its gates)",
             "dz": "first goes wrong at step 3, in dh = dh_above + dh_next",
         },
@@ -160,6 +161,26 @@ EQUATIONS = {
         {
             "handed on": "every weight is right, but x, dx_t = dz @ W_x.T, is not",
             "dz": "dz of lstm is right at every step and gate, but dx_t = dz @ W_x.T is not",
+        },
+        None,
+    ),
+    "dc_next past the activation of g": (
+        ("dz_g = d_phi(dg, z_g, g)", "dz_g = d_phi((dc - dc_next) * i, z_g, g) + dc_next * i"),
+        {
+            "two steps": RECURRENCE,
+            "f = 0": OPEN,
+            "W_h = 0, f = 0": CUT,
+            "dz": "first goes wrong at step 3, in dz_g",
+        },
+        (3, "dz_g"),
+    ),
+    "bias of gate f counted twice": (
+        ("db = db + dz.sum(axis=0)", "db = db + np.hstack([dz_i, 2 * dz_f, dz_g, dz_o]).sum(axis=0)"),
+        {
+            "two steps": "wrong at T = 2 in lstm/bias alone: how dz is added up, not the recurrence",
+            "f = 0": OPEN,
+            "W_h = 0, f = 0": CUT,
+            "dz": "is right at every step and gate, but db = sum of dz is not",
         },
         None,
     ),

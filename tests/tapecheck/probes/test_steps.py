@@ -73,7 +73,7 @@ def test_the_head_alone(changed, suspicions):
         return {name: g / problem.x.shape[1] for name, g in gradients.items()}
 
     found = suspicions(changed(of_the_last_step))
-    assert found["last upstream"].endswith("that of the earlier steps, dlogits, does not arrive")
+    assert found["last upstream"].endswith("only where an earlier step has one, as in its dlogits")
     already = "exact at T = 1, wrong at T = 2, and dense/kernel already: not the recurrence alone"
     assert found["two steps"] == already
     found = suspicions(changed(over_steps))

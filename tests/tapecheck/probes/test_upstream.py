@@ -67,7 +67,8 @@ def test_wrong_loss_gradient_alone(changed, suspicions):
         return {name: factor * g for name, g in gradients.items()}
 
     found = suspicions(changed(without_the_two))
-    assert found["free upstream"] == "exact when dy is given (loss=None): the loss's own gradient dy is wrong"
+    expected = "exact when dy is given (loss=None): the mistake shows only with the loss, as in its own gradient dy"
+    assert found["free upstream"] == expected
 
 
 def test_last_upstream_takes_the_steps_of_the_output(shipped, outcomes):
