@@ -71,15 +71,16 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
         )
     for which, step in (("last", -1), ("first", 0)):
         x_rows, d_rows = (f"{n}.reshape(len(x), -1, {n}.shape[-1])[:, {step}]" for n in ("x", "dlogits"))
-        for targets in (("dW_y",), ("db_y",), ("dW_y", "db_y")):
-            lines = {"dW_y": f"{x_rows}.T @ {d_rows}", "db_y": f"{d_rows}.sum(axis=0)"}
+        lines = {"dW_y": f"{x_rows}.T @ {d_rows}", "db_y": f"{d_rows}.sum(axis=0)"}
+        for targets, one, all_steps in (
+            (("dW_y",), "h.T @ dlogits", "sum of h.T @ dlogits"),
+            (("db_y",), "dlogits", "sum of dlogits"),
+            (("dW_y", "db_y"), "those", "sums"),
+        ):
+            left = ", ".join(targets)
             yield (
-                *(
-                    targets[0],
-                    "overwrite instead of accumulate",
-                    "the sum over all steps",
-                    f"the {which} step's",
-                ),
+                *(targets[0], "overwrite instead of accumulate"),
+                *(f"{left} = {all_steps} over all steps", f"{left} = {one} of the {which} step alone"),
                 "one Dense kernel serves every step: its gradient is the sum over steps",
                 {target: f"{target} = {lines[target]}" for target in targets},
             )

@@ -45,6 +45,19 @@ def test_what_two_long_equations_share_is_said_once():
     )
 
 
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_a_sum_over_one_step_is_said_as_an_equation(which):
+    """The first line of a head's gradient that is one step's names the gradient."""
+    for quantity, one in (("dW_y", "dW_y = h.T @ dlogits"), ("db_y", "db_y = dlogits")):
+        report = check(CASE, mistaken(quantity, f"{one} of the {which} step alone"))
+        assert report.headline.startswith(f"gradient mismatch: {one} of the {which} step alone, not ")
+        assert report.diagnoses[0].right == f"{quantity} = sum of {one.partition(' = ')[2]} over all steps"
+    report = check(CASE, mistaken("dW_y", f"dW_y, db_y = those of the {which} step alone"))
+    assert report.headline.startswith(
+        f"gradient mismatch: dW_y, db_y = those of the {which} step alone, not "
+    )
+
+
 def test_weights_scaled_after_the_backward_pass():
     """Clipped by their norm, the weights' gradients are wrong by one factor, and those of x are right: no
     sum over the steps is to blame.
@@ -87,7 +100,7 @@ def test_experiments_are_told():
     """The text says what the experiments on the implementation point to."""
     text = str(check(CASE, mistaken("dh_next", "dh_next = 0")))
     assert "experiments" in text
-    assert "exact with W_h = 0: dh_next = dz @ W_h.T is wrong" in text
+    assert "exact with W_h = 0: the mistake shows only where W_h hands something on" in text
 
 
 def test_trace_localizes_the_first_divergence():
