@@ -7,7 +7,7 @@ import numpy as np
 from reference_impl import penalties
 from reference_impl.inputs import Inputs
 from reference_impl.losses import LOSSES, weight_shapes
-from reference_impl.spec import Array, Layer, Named, Shape, did_you_mean, look_up
+from reference_impl.spec import Array, Layer, Named, Shape, did_you_mean, kind_of, look_up, with_article
 
 DTYPES = ("float32", "float64")
 FLOATS = frozenset(map(np.dtype, DTYPES))
@@ -52,7 +52,9 @@ def x_problems(x: object) -> list[str]:
     """Why `x` cannot be the input of any model, as a list of no or one sentence."""
     if isinstance(x, np.ndarray) and x.dtype in FLOATS and x.ndim >= 2:
         return []
-    found = f"a {x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else repr(type(x))
+    found = kind_of(x)
+    if isinstance(x, np.ndarray):
+        found = f"{with_article(str(x.dtype))} array of shape {x.shape}"
     return [f"`x` is {found}, but should be a float32 or float64 array (B, T, D)"]
 
 
@@ -100,7 +102,7 @@ def mask_problems(mask: Array | None, input_shape: Shape) -> list[str]:
     if mask is None:
         return []
     if not isinstance(mask, np.ndarray) or mask.dtype != bool:
-        found = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+        found = mask.dtype if isinstance(mask, np.ndarray) else kind_of(mask)
         return [f"`mask` is {found}, but should be a NumPy array of bool, True for the steps that count"]
     if mask.shape != input_shape[:2]:
         return [f"`mask` has shape {mask.shape}, but should be (batch, timesteps) = {input_shape[:2]}"]
@@ -127,7 +129,7 @@ def misfits(
         if array is None:
             said.append(f"{kind} {name!r} is missing: it should be a {dtype} array of shape {shape}")
         elif not isinstance(array, np.ndarray):
-            said.append(f"{kind} {name!r} is a {type(array).__name__}, but should be a NumPy array {shape}")
+            said.append(f"{kind} {name!r} is {kind_of(array)}, but should be a NumPy array {shape}")
         elif array.shape != shape:
             said.append(f"{kind} {name!r} has shape {array.shape}, but should be {shape}")
         elif array.dtype != dtype:

@@ -42,6 +42,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def with_article(word: str) -> str:
+    """ "a list", "an int"."""
+    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in a message: "a list", "an int", "None"."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
 def positive_int(name: str, value: object) -> list[str]:
     """The problem with `value` as a size, as a list of no or one sentence."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl.spec import Array, BadInput
+from reference_impl.spec import Array, BadInput, kind_of
 from tapecheck.problem import Implementation, Problem, Result
 
 # The folders whose frames are this project's own, and of no interest to whoever wrote the implementation.
@@ -97,11 +97,11 @@ def ask(implementation: Implementation, problem: Problem) -> Answer:
     heard = hear(lambda: implementation(given))
     result, failure = as_result(heard.returned), heard.failure
     if result is None and not failure:
-        kind = type(heard.returned).__name__
+        kind = kind_of(heard.returned)
         if isinstance(heard.returned, Result):
-            kind = f"Result whose `gradients` are a {type(heard.returned.gradients).__name__}"
+            kind = f"a Result whose `gradients` are {kind_of(heard.returned.gradients)}"
         failure = (
-            f"returned a {kind}, but should return a tapecheck.Result or a dict of gradients by tensor name"
+            f"returned {kind}, but should return a tapecheck.Result or a dict of gradients by tensor name"
         )
     changed = differing(problem, given)
     return Answer(result or Result({}), failure, heard.traceback, heard.printed, changed, heard.not_done)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference_impl.spec import Array
+from reference_impl.spec import Array, kind_of
 from tapecheck.exact import nonzero, scale
 
 FACTOR = 16
@@ -168,7 +168,7 @@ def unusable(candidate: Any, expected: Array, dtype: np.dtype) -> str:
     if expected.ndim == 0 and isinstance(candidate, int | float):
         return ""
     if not isinstance(candidate, np.ndarray | np.generic):
-        return f"is a {type(candidate).__name__}, but should be a NumPy array of shape {expected.shape}"
+        return f"is {kind_of(candidate)}, but should be a NumPy array of shape {expected.shape}"
     if candidate.shape != expected.shape:
         transposed = ": transposed" if candidate.shape == expected.shape[::-1] else ""
         return f"has shape {candidate.shape}, but should be {expected.shape}{transposed}"

@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from reference_impl.spec import BadInput, did_you_mean
+from reference_impl.spec import BadInput, did_you_mean, kind_of
 from tapecheck.answer import Limited, its_own_frames
 from tapecheck.problem import Implementation
 
@@ -61,7 +61,7 @@ def require_callable(implementation: Any, subject: str, what: str) -> Implementa
         raise BadInput(
             subject,
             [
-                f"{what} is not callable: it is a {type(implementation).__name__}, but should take a "
+                f"{what} is not callable: it is {kind_of(implementation)}, but should take a "
                 "Problem and return a Result or a dict of gradients"
             ],
         )

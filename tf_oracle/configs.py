@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reference_impl import Named, Sequential
-from reference_impl.spec import BadInput, Layer
+from reference_impl.spec import BadInput, Layer, with_article
 from tf_oracle.serialized import REFUSED, Config, Refused, class_of, layer_of, mapping, taken
 
 
@@ -61,7 +61,7 @@ def opened(config: object) -> tuple[list[Config], Sizes, Config]:
     kind = class_of(top)
     if kind != "Sequential":
         why = REFUSED.get(kind, "only the layers of a keras.Sequential are known one by one")
-        raise Refused(f"it is a {kind}, but should be a Sequential: {why}")
+        raise Refused(f"it is {with_article(kind)}, but should be a Sequential: {why}")
     inner = mapping(top.get("config"), "the model's config")
     if not isinstance(inner.get("layers"), list | tuple):
         raise Refused(f"the model's `layers` = {inner.get('layers')!r:.60}, but should be a list")

@@ -17,7 +17,7 @@ import numpy as np
 
 from reference_impl import Sequential
 from reference_impl.checks import misfits
-from reference_impl.spec import Array, Arrays, BadInput, Shape
+from reference_impl.spec import Array, Arrays, BadInput, Shape, kind_of
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -102,9 +102,7 @@ def groups(content: bytes) -> Groups:
             raise Unreadable(f"holds a link to elsewhere: {group.name}/{name}")
         found = group[name]
         if not isinstance(found, kind):
-            raise Unreadable(
-                f"holds a {type(found).__name__}, but should hold a {kind.__name__}: {found.name}"
-            )
+            raise Unreadable(f"holds {kind_of(found)}, but should hold a {kind.__name__}: {found.name}")
         return found
 
     def array(group: Any, name: str) -> Array:

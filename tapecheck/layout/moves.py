@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reference_impl import LSTM
-from reference_impl.spec import Array, Arrays, BadInput, Shape
+from reference_impl.spec import Array, Arrays, BadInput, Shape, kind_of
 from tapecheck.problem import Problem
 
 
@@ -78,7 +78,7 @@ def misfit(what: str, array: object, shape: Shape, letters: Sequence[str]) -> li
     """What is wrong with the shape of `what`, as a list of no or one sentence that names the axis."""
     wanted = f"{shape}: ({', '.join(letters)}{',' * (len(letters) == 1)})"
     if not isinstance(array, np.ndarray):
-        return [f"{what} is a {type(array).__name__}, but should be a NumPy array {wanted}"]
+        return [f"{what} is {kind_of(array)}, but should be a NumPy array {wanted}"]
     if array.shape == shape:
         return []
     said = f"{what} has shape {array.shape}, but should be {wanted}"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference_impl import Inputs, textbook
-from reference_impl.spec import Array, Arrays, Named
+from reference_impl.spec import Array, Arrays, Named, kind_of
 from reference_impl.training import Optimizer, number_of, optimizer, train
 from tapecheck.exact import Convert, ball_sized, in_balls, in_longdouble
 from tapecheck.problem import Problem
@@ -71,7 +71,7 @@ def collected(given: Iterable[Any], steps: int) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for weights in given:
         if not isinstance(weights, Mapping):
-            what = f"step {len(found) + 1} is a {type(weights).__name__}"
+            what = f"step {len(found) + 1} is {kind_of(weights)}"
             raise TypeError(f"{what}, but should be a dict of weights by tensor name")
         found.append({name: np.copy(w) if isinstance(w, np.ndarray) else w for name, w in weights.items()})
         if len(found) > steps:

@@ -209,7 +209,7 @@ def test_where_a_mask_goes_on(layer, goes_on):
             "`mask` has shape (3, 4), but should be (batch, timesteps) = (3, 5)",
         ),
         ({"mask": np.ones((3, 5))}, "`mask` is float64, but should be a NumPy array of bool"),
-        ({"mask": [[True]]}, "`mask` is list, but should be a NumPy array of bool"),
+        ({"mask": [[True]]}, "`mask` is a list, but should be a NumPy array of bool"),
         (
             {"dropout": {"lstm/dropout_mask": np.ones((2, 3, 6))}},
             "has shape (2, 3, 6), but should be (1, 3, 6)",

@@ -163,7 +163,7 @@ def test_impossible_stacks_are_refused(layers, said):
     ("change", "said"),
     [
         (lambda w, x, y: (w, x.astype("float16"), y), "`x` is a float16 array"),
-        (lambda w, x, y: (w, x.tolist(), y), "`x` is <class 'list'>"),
+        (lambda w, x, y: (w, x.tolist(), y), "`x` is a list, but should be"),
         (lambda w, x, y: (w, x[0], y), "but is given (3, 2)"),
         (lambda w, x, y: (w, x, y[:, 0]), "target 'y' has shape (4, 1), but should be (4, 3, 1)"),
         (lambda w, x, y: (w, x, y.astype("float32")), "target 'y' is float32, but should be float64"),

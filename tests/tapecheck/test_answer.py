@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reference_impl import LSTM, BadInput, Dense, Sequential
-from tapecheck import Case, check
+from tapecheck import Case, Result, check
 from tapecheck.answer import Limited, ask
 from tapecheck.layout import Layout
 
@@ -43,13 +43,15 @@ def test_exception_is_the_answer_with_its_own_traceback():
     assert [frame.rpartition(" ")[2] for frame in frames] == ["raising", "deeper"]
 
 
-@pytest.mark.parametrize("returned", [[1.0], None, 3, (1, 2)])
-def test_something_else_than_gradients_is_named(returned):
-    """A list, a tuple, a number or nothing is refused with what should have been returned."""
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [([1.0], "a list"), (None, "None"), (3, "an int"), (Result(3), "a Result whose `gradients` are an int")],
+)
+def test_something_else_than_gradients_is_named(returned, said):
+    """A list, a number, nothing or a Result of none is refused with what should have been returned."""
     report = check(CASE, lambda p: returned)
     assert report.verdict == "failed"
-    expected = f"returned a {type(returned).__name__}, but should return a tapecheck.Result or a dict"
-    assert expected in str(report)
+    assert f"returned {said}, but should return a tapecheck.Result or a dict" in str(report)
 
 
 def test_prints_are_kept_from_the_screen_and_counted(capsys):

@@ -197,7 +197,7 @@ def test_misuse_is_one_message(users):
     """What is no implementation fails the test with one line, without frames of ours."""
     result = users("gradients = 3\n").runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*`implementation` is not callable: it is a int*"])
+    result.stdout.fnmatch_lines(["*`implementation` is not callable: it is an int*"])
     assert "check.py" not in result.stdout.str()
 
 
