@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, fraction, spec
+from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, fraction, seed_problems, spec
 
 
 @spec
@@ -19,14 +19,14 @@ class Dropout(Layer):
     seed: int | None = None
 
     def value_problems(self) -> list[str]:
-        return fraction("rate", self.rate)
+        return fraction("rate", self.rate) + seed_problems(self.seed)
 
     def shape_problems(self, input_shape: Shape) -> list[str]:
         if self.noise_shape is None or fits_noise(self.noise_shape, input_shape):
             return []
         return [
-            f"`noise_shape` = {self.noise_shape}, but should have 1, None or the input's own size at each "
-            f"of the axes of {input_shape}"
+            f"`noise_shape` = {self.noise_shape!r}, but should be a tuple of 1, None or the input's own size "
+            f"at each of the axes of {input_shape}"
         ]
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -45,7 +45,9 @@ class Dropout(Layer):
         return {"x": dy if cache is None else dy * cache}
 
 
-def fits_noise(noise_shape: tuple[int | None, ...], input_shape: Shape) -> bool:
+def fits_noise(noise_shape: object, input_shape: Shape) -> bool:
     """Whether factors of `noise_shape` can be drawn for an input of `input_shape`."""
+    if not isinstance(noise_shape, tuple):
+        return False
     pairs = zip(noise_shape, input_shape, strict=False)
     return len(noise_shape) == len(input_shape) and all(size in (None, 1, axis) for size, axis in pairs)

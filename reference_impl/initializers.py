@@ -111,6 +111,8 @@ def draw(rng: np.random.Generator, layer: Layer, tensor: str, shape: Shape) -> A
 def initializer_problems(argument: str, value: str | Named) -> list[str]:
     """The problems with `value` as the initializer `argument`, a sentence each."""
     name = value.name if isinstance(value, Named) else value
+    if not isinstance(name, str):
+        return not_in_table(argument, value, INITIALIZERS)
     if name in REFUSED_INITIALIZERS:
         return [f"`{argument}` = {value!r}, but {REFUSED_INITIALIZERS[name]}"]
     if name in TWO_AXES and argument == "bias_initializer":

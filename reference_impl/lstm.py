@@ -22,6 +22,7 @@ from reference_impl.spec import (
     fraction,
     one_of,
     positive_int,
+    seed_problems,
     spec,
 )
 
@@ -90,10 +91,11 @@ class LSTM(Layer):
         for argument in SWITCHES:
             said += boolean(argument, getattr(self, argument))
         said += fraction("dropout", self.dropout) + fraction("recurrent_dropout", self.recurrent_dropout)
-        if self.use_cudnn not in ("auto", True, False):
-            said += one_of("use_cudnn", self.use_cudnn, ["auto", "True", "False"])
+        if not isinstance(self.use_cudnn, bool) and one_of("use_cudnn", self.use_cudnn, ["auto"]):
+            said.append(f"`use_cudnn` = {self.use_cudnn!r}, but should be 'auto', True or False")
+        said += seed_problems(self.seed)
         said += argument_problems(self)
-        if self.implementation not in (1, 2):
+        if not isinstance(self.implementation, int) or self.implementation not in (1, 2):
             said.append(f"`implementation` = {self.implementation!r}, but should be 1 or 2")
         return said
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from reference_impl.arguments import NUMBER
 from reference_impl.arithmetic import positive
 from reference_impl.spec import NOTHING, Array, Arrays, Layer, Shape, spec
 
@@ -19,9 +20,9 @@ class Masking(Layer):
     mask_value: float = 0.0
 
     def value_problems(self) -> list[str]:
-        if isinstance(self.mask_value, int | float) and not isinstance(self.mask_value, bool):
+        if NUMBER.holds(self.mask_value):
             return []
-        return [f"`mask_value` = {self.mask_value!r}, but should be a number"]
+        return [f"`mask_value` = {self.mask_value!r}, but should be {NUMBER.words}"]
 
     def shape_problems(self, input_shape: Shape) -> list[str]:
         if len(input_shape) == 3:

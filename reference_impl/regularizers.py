@@ -100,7 +100,9 @@ KINDS: dict[str, Kind] = {
 
 def regularizer_problems(argument: str, value: object) -> list[str]:
     """Why `value` is no regularizer, a sentence each; None is one, which penalises nothing."""
-    if value == "l1_l2":  # documented, and refused by Keras itself (docs/findings.md)
+    if (
+        isinstance(value, str) and value == "l1_l2"
+    ):  # documented, and refused by Keras itself (docs/findings.md)
         return [f"`{argument}` = 'l1_l2', but should be Named('l1_l2', l1=0.01, l2=0.01)"]
     return [] if value is None else argument_problems(argument, value, REGULARIZERS, KINDS)
 

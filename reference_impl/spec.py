@@ -75,6 +75,13 @@ def fraction(name: str, value: object) -> list[str]:
     return [f"`{name}` = {value!r}, but should be a number from 0 up to, not including, 1"]
 
 
+def seed_problems(value: object) -> list[str]:
+    """The problem with `value` as the seed of a layer, as a list of no or one sentence."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32):
+        return []
+    return [f"`seed` = {value!r}, but should be None or a whole number from 0 to {2**32 - 1}"]
+
+
 def boolean(name: str, value: object) -> list[str]:
     """The problem with `value` as a switch, as a list of no or one sentence."""
     return [] if isinstance(value, bool) else [f"`{name}` = {value!r}, but should be True or False"]

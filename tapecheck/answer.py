@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from reference_impl.arguments import POSITIVE
 from reference_impl.spec import Array, BadInput, kind_of
 from tapecheck.problem import Implementation, Problem, Result
 
@@ -170,7 +171,7 @@ class Limited:
 
     def __post_init__(self) -> None:
         said = []
-        if not self.seconds > 0:
+        if not POSITIVE.holds(self.seconds):
             said.append(f"`time_limit` = {self.seconds!r}, but should be a positive number of seconds")
         if not hasattr(signal, "SIGALRM"):
             said.append("it needs a system with the signal SIGALRM, which Windows has not: leave it out")

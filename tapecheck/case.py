@@ -1,5 +1,6 @@
 """Case: what to check, one model configuration."""
 
+import math
 import re
 import zlib
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from tapecheck.problem import Problem
 
 INITIAL_STATES = ("zeros", "random")
 INPUTS = ("normal", "one_hot")
+MOST_NUMBERS = 2**27  # of an array; the trace of every gate is several times as large
 COMPILED = "compiled"  # as a loss: the one that a Keras model was compiled with
 
 
@@ -80,7 +82,8 @@ class Case:
 
     def __post_init__(self) -> None:
         if self.features is None:
-            taken = {getattr(layer, "units", None) for layer in getattr(self.model, "layers", ())}
+            taken = [getattr(layer, "units", None) for layer in getattr(self.model, "layers", ())]
+            taken = [units for units in taken if isinstance(units, int)]
             object.__setattr__(self, "features", next(D for D in range(4, 99) if D not in taken))
         said = self.problems()
         if said:
@@ -149,17 +152,30 @@ class Case:
         said += sizes
         said += one_of("dtype", self.dtype, DTYPES)
         said += one_of("initial_state", self.initial_state, INITIAL_STATES)
-        if not isinstance(self.seed, int) or self.seed < 0:
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             said.append(f"`seed` = {self.seed!r}, but should be a whole number from 0 on")
         said += one_of("inputs", self.inputs, INPUTS)
         if self.mask is not None:
             said += one_of("mask", self.mask, MASKS)
         said += boolean("training", self.training)
+        if not isinstance(self.given, Given | None):
+            said.append(f"`given` = {self.given!r}, but should be left out: see Case.from_keras")
         if not isinstance(self.model, Sequential):
             return [*said, f"`model` = {self.model!r}, but should be a reference_impl.Sequential"]
         said += self.batch_problems()
         wrong_model = self.model.problems(None if sizes else self.input_shape)
+        if not sizes and not wrong_model:
+            wrong_model = too_large("the input", self.input_shape) or self.large_layers()
         return said + wrong_model + self.loss_problems(fits=not sizes and not wrong_model)
+
+    def large_layers(self) -> list[str]:
+        """What arrays of the model have more numbers than any memory, a sentence each."""
+        return [
+            problem
+            for name, layer, given, output in self.model.shapes(self.input_shape)
+            for what, shape in {"output": output, **layer.weight_shapes(given)}.items()
+            for problem in too_large(f"{name}/{what}", shape)
+        ]
 
     def loss_problems(self, fits: bool) -> list[str]:
         """What is wrong with the loss and its weights, a sentence each; with their shapes only where the
@@ -173,7 +189,7 @@ class Case:
         if fits:
             mask = self.model.mask_of_output(self.input_shape) if self.masks else None
             said += output_problems(self.loss, np.ones(self.output_shape), mask)
-        if self.dtype == "float64" and look_up(LOSSES, self.loss).single:
+        if isinstance(self.dtype, str) and self.dtype == "float64" and look_up(LOSSES, self.loss).single:
             said.append(
                 f"`loss` = {self.loss!r} in float64: Keras computes it in float32 and there is nothing to "
                 'compare with; use dtype="float32"'
@@ -209,8 +225,11 @@ class Case:
         said = positive_int("batches", self.batches)
         if not said and self.batches > 1 and not self.model.stateful_names:
             said.append(f"`batches` = {self.batches}, but should be 1: no layer is stateful")
-        strange = [at for at in self.resets if not isinstance(at, int) or not 0 < at < self.batches]
-        if strange and not said:
+        if not isinstance(self.resets, tuple):
+            return [*said, f"`resets` = {self.resets!r}, but should be a tuple of numbers of batches"]
+        if said:
+            return said
+        if any(not isinstance(at, int) or not 0 < at < self.batches for at in self.resets):
             said.append(
                 f"`resets` = {self.resets!r}, but should be numbers of batches from 1 to {self.batches - 1}"
             )
@@ -273,6 +292,14 @@ class Case:
         if not self.training or not self.model.dropout_shapes(self.input_shape):
             return {}
         return tf_oracle.draw_dropout(self.model, self.input_shape, self.dtype, self.batches - 1)
+
+
+def too_large(what: str, shape: Shape) -> list[str]:
+    """The problem with `shape` as that of an array, as a list of no or one sentence."""
+    numbers = math.prod(shape)
+    if numbers <= MOST_NUMBERS:
+        return []
+    return [f"{what} of shape {shape} is {numbers} numbers, but should be at most {MOST_NUMBERS}"]
 
 
 def class_weight_problems(given: object) -> list[str]:

@@ -18,8 +18,9 @@ from reference_impl import (
     Sequential,
     TimeDistributed,
 )
-from reference_impl.spec import BadInput, did_you_mean
+from reference_impl.spec import BadInput, did_you_mean, kind_of
 from tapecheck.case import Case
+from tapecheck.problem import Problem
 
 MSE, MAE = "mean_squared_error", "mean_absolute_error"
 BCE, CCE = "binary_crossentropy", "categorical_crossentropy"
@@ -160,6 +161,18 @@ def named(names: Sequence[str]) -> list[Case]:
     if unknown:
         raise BadInput("this list of names", [f"{problem} (see `tapecheck list`)" for problem in unknown])
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def taken(case: object) -> Case | Problem:
+    """The case to check: a Case, a Problem, or the name of one in the catalogue. Raises BadInput."""
+    if isinstance(case, str):
+        (case,) = named([case])
+    if isinstance(case, Case | Problem):
+        return case
+    raise BadInput(
+        "this case",
+        [f"it is {kind_of(case)}, but should be a Case, a Problem, or the name of a case (`tapecheck list`)"],
+    )
 
 
 def cases(*chosen: Case | str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from reference_impl.spec import Arrays
 from tapecheck.answer import Answer, Limited, ask
 from tapecheck.case import Case
-from tapecheck.catalogue import named as named_cases
+from tapecheck.catalogue import taken
 from tapecheck.compare import FAILED, TensorReport, compare
 from tapecheck.imports import name_of, require_callable
 from tapecheck.problem import Implementation, Problem
@@ -38,11 +38,10 @@ def check(
     `pairs` lets the diagnosis of a failed check look for two mistakes at once, which takes up to half a
     minute. `name` is what the report calls the implementation, by default its module and name.
 
-    Raises BadInput for an unknown name, for an implementation that is not callable and where no time
+    Raises BadInput for what is no case, for an implementation that is not callable and where no time
     limit can be set; `tf_oracle.OracleUnavailable` where TensorFlow cannot be used.
     """
-    if isinstance(case, str):
-        (case,) = named_cases([case])
+    case = taken(case)
     sides = sides_of_case(case) if isinstance(case, Case) else sides_of(case)
     problem, oracle, book, truth, unknown = sides
     if implementation is not None:

@@ -14,15 +14,13 @@ from reference_impl import Named, Sequential
 from reference_impl.checks import DTYPES
 from reference_impl.losses import LOSSES
 from reference_impl.spec import Array, Arrays, BadInput, Shape, did_you_mean, look_up, one_of, positive_int
-from tapecheck.case import COMPILED, Case, Given
+from tapecheck.case import COMPILED, Case, Given, too_large
 from tf_oracle.configs import Description, described, loss_of
 from tf_oracle.keras_file import read, weights_of
 from tf_oracle.live import taken_apart
 
 # The loss of a model that was never compiled.
 UNCOMPILED = "mean_squared_error"
-# Of an input; the trace of every gate is several times as large.
-MOST_NUMBERS = 2**27
 
 
 def case_of(
@@ -121,9 +119,7 @@ def input_shape(
         if len(x) < B or (batch is None and len(x) > B):
             hint = "" if len(x) < B else f": with a batch of {B}, the first are taken"
             said.append(f"`x` has {len(x)} samples, but should have {B}{hint}")
-    if not said and B * T * D > MOST_NUMBERS:
-        said.append(f"an input of {B, T, D} is {B * T * D} numbers, but should be at most {MOST_NUMBERS}")
-    if said:
+    if said := said or too_large("an input", (B, T, D)):
         raise BadInput(subject, said)
     return B, T, D
 

@@ -125,7 +125,9 @@ def policy(dtype: Any) -> str:
     """ "float32" or "float64", from a dtype's name or a serialized policy. Raises Refused."""
     if isinstance(dtype, Mapping):
         if dtype.get("class_name") != "DTypePolicy":
-            raise Refused(f"`dtype` is {with_article(str(dtype.get('class_name')))}, but should be float32 or float64")
+            raise Refused(
+                f"`dtype` is {with_article(str(dtype.get('class_name')))}, but should be float32 or float64"
+            )
         dtype = mapping(dtype.get("config"), "`dtype`").get("name")
     if problems := one_of("dtype", dtype, DTYPES):
         raise Refused(problems[0])

@@ -134,8 +134,9 @@ def output_problems(loss: str | Named | None, output: Array, mask: Array | None)
 
 
 def name_of(head: str | Named | None) -> str:
-    """The name of an activation; None is linear."""
-    return head.name if isinstance(head, Named) else head or "linear"
+    """The name of an activation; None is linear, and so is what its layer refuses."""
+    name = head.name if isinstance(head, Named) else head
+    return name if isinstance(name, str) else "linear"
 
 
 # The activations that leave their logits on their output (`_keras_logits`).

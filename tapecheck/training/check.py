@@ -22,7 +22,7 @@ from reference_impl.optimizers import optimizer_problems
 from reference_impl.spec import Arrays, BadInput, Named, positive_int
 from tapecheck.answer import Limited, hear
 from tapecheck.case import Case
-from tapecheck.catalogue import named
+from tapecheck.catalogue import taken
 from tapecheck.compare import FAILED, TensorReport, compare
 from tapecheck.exact import NotEnclosed
 from tapecheck.imports import name_of
@@ -54,10 +54,12 @@ def check_training(
     said = optimizer_problems(optimizer) + positive_int("steps", steps)
     if implementation is not None and not callable(implementation):
         said.append(f"`implementation` = {implementation!r}, but should be a training loop, a callable")
+    try:
+        case = taken(case)
+    except BadInput as refused:
+        raise BadInput("this training run", refused.problems + said) from None
     if said:
         raise BadInput("this training run", said)
-    if isinstance(case, str):
-        (case,) = named([case])
     problem = case.problem() if isinstance(case, Case) else case
     loop = implementation or shipped
     with np.errstate(over="ignore", invalid="ignore"):

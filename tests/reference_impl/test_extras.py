@@ -241,7 +241,10 @@ def test_arrays_that_do_not_fit_are_refused(change, said):
         ([LSTM(3), Masking()], "layer 1 (masking): takes an input of shape"),
         ([TimeDistributed(LSTM(2))], "layer 0 (time_distributed): `layer` = LSTM(2), but should be a Dense"),
         ([TimeDistributed(Dense(0))], "inside it, `units` = 0"),
-        ([LSTM(3), Dropout(0.5, noise_shape=(2, 3))], "`noise_shape` = (2, 3), but should have 1, None or"),
+        (
+            [LSTM(3), Dropout(0.5, noise_shape=(2, 3))],
+            "`noise_shape` = (2, 3), but should be a tuple of 1, None or",
+        ),
         ([LSTM(3, bias_initializer="orthogonal")], "orthogonal takes two"),
         ([LSTM(3, kernel_initializer="stft")], "Fourier"),
         ([LSTM(3, implementation=3, use_cudnn="no")], "`implementation` = 3, but should be 1 or 2"),

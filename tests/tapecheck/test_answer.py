@@ -51,7 +51,7 @@ def test_something_else_than_gradients_is_named(returned, said):
     """A list, a number, nothing or a Result of none is refused with what should have been returned."""
     report = check(CASE, lambda p: returned)
     assert report.verdict == "failed"
-    assert f"returned {said}, but should return a tapecheck.Result or a dict" in str(report)
+    assert report.answer.failure.startswith(f"returned {said}, but should return a tapecheck.Result or a ")
 
 
 def test_prints_are_kept_from_the_screen_and_counted(capsys):
@@ -243,7 +243,7 @@ def test_time_limit_without_the_signal(monkeypatch):
         check(CASE, right, time_limit=1)
 
 
-@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), "3", [1], True])
 def test_time_limit_is_a_positive_number(limit):
     """Anything else is refused before the implementation is called."""
     with pytest.raises(BadInput, match="should be a positive number of seconds"):
@@ -289,6 +289,13 @@ def test_a_case_by_its_name():
     assert check("one-step", right).passed
     with pytest.raises(BadInput, match="did you mean 'one-step'"):
         check("one-stp", right)
+
+
+@pytest.mark.parametrize("case", [None, 3, ["one-step"], CASE.model, {}])
+def test_what_is_no_case_is_refused(case):
+    """Anything but a case, a problem or a name is said to be none, before TensorFlow is asked."""
+    with pytest.raises(BadInput, match="but should be a Case, a Problem, or the name of a case"):
+        check(case, right)
 
 
 def test_keyboard_interrupt_is_not_swallowed():

@@ -1,11 +1,12 @@
 """Cases and problems: what is refused, what is drawn, and that the draw can prove something."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from reference_impl import LSTM, BadInput, Dense, Sequential
+from reference_impl import LSTM, BadInput, Dense, Dropout, Masking, Named, RepeatVector, Sequential
 from tapecheck import Case
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.drawing import lively
@@ -41,6 +42,67 @@ def test_bad_cases_are_refused(arguments, said):
     with pytest.raises(BadInput) as raised:
         Case(**({"name": "bad", "model": MODEL} | arguments))
     assert said in str(raised.value)
+
+
+ODD = (-1, 1.5, "a/b", math.nan, [], [1], {}, object, np.array([1, 2]), b"a", LSTM(3), Named("x"))
+
+
+def model_with(argument, value):
+    """A model whose first or last layer has the argument."""
+    if argument in Dense.defaults():
+        return Sequential([LSTM(3), Dense(**({"units": 2} | {argument: value}))])
+    return Sequential([LSTM(3, **{argument: value}), Dense(2)])
+
+
+def refusal(**arguments):
+    """What is said of a case with these arguments; it must be refused, and by nothing else than BadInput."""
+    with pytest.raises(BadInput) as raised:
+        Case(**({"name": "odd", "model": MODEL} | arguments))
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("argument", [field.name for field in fields(Case)])
+def test_odd_arguments_of_a_case_are_refused(argument):
+    """Numbers, words, NaN, lists, arrays, layers: what fits no argument is refused by its name."""
+    for value in ODD:
+        assert f"`{argument}`" in refusal(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    "model", [MODEL, Sequential([LSTM(2**40), Dense(2)]), Sequential([LSTM(3), RepeatVector(2**70)])]
+)
+def test_arrays_past_any_memory_are_refused(model):
+    """Whether an input, a weight or an output is so large: said before one is made."""
+    assert "numbers, but should be at most" in refusal(model=model, batch=2**70 if model is MODEL else 3)
+
+
+@pytest.mark.parametrize("argument", LSTM.defaults())
+def test_odd_arguments_of_a_layer_are_refused(argument):
+    """As for a case: by its layer and its name, with no error from inside."""
+    for value in ODD:
+        assert f"`{argument}` = " in refusal(model=model_with(argument, value)), value
+
+
+@pytest.mark.parametrize(
+    "layers", [None, 3, "LSTM", [None], [LSTM], [LSTM(3), "Dense"], [], [[LSTM(3)]], [MODEL], {}]
+)
+def test_what_is_no_layer_is_refused(layers):
+    """A class, a name, a list within the list and a whole model are none."""
+    said = refusal(model=Sequential(layers))
+    assert "is no layer of reference_impl" in said or "the model has no layers" in said
+
+
+@pytest.mark.parametrize("value", [3, "x", [1], (2, 2), {}])
+def test_odd_noise_shapes_are_refused(value):
+    """One that is no tuple of sizes is refused by its name."""
+    assert "`noise_shape` = " in refusal(model=Sequential([LSTM(3), Dropout(0.5, noise_shape=value)]))
+
+
+def test_a_mask_value_is_a_number():
+    """No step can be told from others by NaN."""
+    assert "`mask_value` = nan, but should be a finite number" in refusal(
+        model=Sequential([Masking(math.nan), LSTM(3)])
+    )
 
 
 def test_all_problems_of_one_case_are_said_at_once():

@@ -67,8 +67,10 @@ def test_wrong_loss_gradient_alone(changed, suspicions):
         return {name: factor * g for name, g in gradients.items()}
 
     found = suspicions(changed(without_the_two))
-    expected = "exact when dy is given (loss=None): the mistake shows only with the loss, as in its own gradient dy"
-    assert found["free upstream"] == expected
+    expected = (
+        "exact when dy is given (loss=None): the mistake shows only with the loss, as in its own gradient dy"
+    )
+    assert found["free upstream"] == f"exact {expected}"
 
 
 def test_last_upstream_takes_the_steps_of_the_output(shipped, outcomes):

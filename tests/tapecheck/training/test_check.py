@@ -158,10 +158,11 @@ def test_keras_is_not_above_suspicion(monkeypatch):
 
 
 def test_bad_input_is_refused_at_once():
-    """Everything wrong with the optimizer and the steps is said together, before anything runs."""
+    """Everything wrong with case, optimizer and steps is said together, before anything runs."""
     with pytest.raises(BadInput) as caught:
-        check_training(CASE, "Adam", 0)
-    assert len(caught.value.problems) == 2
+        check_training(CASE.model, "Adam", 0)
+    assert len(caught.value.problems) == 3
+    assert "it is a Sequential, but should be a Case" in str(caught.value)
     assert "did you mean 'adam'?" in str(caught.value)
 
 
@@ -179,7 +180,7 @@ def in_float32(*run):
     ("loop", "said"),
     [
         (lambda *run: None, "raised TypeError: 'NoneType' object is not iterable"),
-        (lambda *run: [1, 2], "step 1 is a int, but should be a dict of weights by tensor name"),
+        (lambda *run: [1, 2], "step 1 is an int, but should be a dict of weights by tensor name"),
         (
             lambda *run: [run[0].weights],
             "1 dicts of weights were given, but should be 2, one after",
