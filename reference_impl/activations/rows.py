@@ -40,6 +40,6 @@ def sparsemax(z: Array, axis: int = -1) -> Array:
 
 def d_sparsemax(dy: Array, z: Array, y: Array, axis: int = -1) -> Array:
     above = positive(y)
-    k = above.sum(axis=-1, keepdims=True)
-    mean = np.where(above, dy, 0 * dy).sum(axis=-1, keepdims=True) / k.astype(dy.dtype)
-    return np.where(above & (k > 1), dy - mean, 0 * dy)  # one alone is always 1
+    k = above.sum(axis=-1, keepdims=True)  # 0 where y is NaN
+    mean = np.where(above, dy, 0 * dy).sum(axis=-1, keepdims=True) / np.maximum(k, 1).astype(dy.dtype)
+    return np.where(above & (k > 1), dy - mean, 0 * (dy + y))  # one alone is always 1; NaN stays NaN

@@ -323,6 +323,18 @@ def test_relu_passes_nan_on():
     assert np.isnan(activation("relu").value(np.array([np.nan, 1.0]))).tolist() == [True, False]
 
 
+def test_sparsemax_passes_nan_on_without_a_warning():
+    """A row with a NaN is NaN, forward and backward, beside one without; nothing is printed about it."""
+    z = np.array([[1.0, np.nan, 0.5], [0.3, 0.2, -5.0]])
+    sparsemax = activation("sparsemax")
+    y = sparsemax.value(z)
+    dz = sparsemax.backward(np.ones_like(z) * [1, 2, 3], z, y)
+    for array in (y, dz):
+        assert np.isnan(array).any(axis=1).tolist() == [True, False]
+        assert np.isnan(array[0]).all()
+    np.testing.assert_allclose(dz[1], [-0.5, 0.5, 0])
+
+
 def test_positive_is_undecided_for_a_ball_around_zero():
     """A sign is never guessed: a ball that contains zero and more raises."""
     with pytest.raises(Undecided):
