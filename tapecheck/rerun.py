@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(".tapecheck")
-# Columns for the line that runs a test again, and characters of a file's name.
-WIDTH = 90
+# Characters of a file's name.
 LONGEST_NAME = 50
 
 
@@ -38,16 +37,9 @@ RUN: ContextVar[Run] = ContextVar("what is running", default=NOTHING)
 
 def run_of_test(node: str, started: Path, call: str) -> Run:
     """The run of the test `node`, as it is named from the folder in which pytest was started by `call`, such
-    as "pytest -n0". Where its parameters are too long for a line, a part of them selects it, which may
-    select others like it as well.
+    as "pytest -n0". However long the node is, it is given whole: part of it may select others as well.
     """
-    function, _, parameters = node.partition("[")
-    command = f"{call} {quoted(node)}"
-    words = re.findall(r"[\w+.-]+", parameters, re.ASCII)
-    if len(command) > WIDTH and words:
-        start = f"{call} {quoted(function)} -k "
-        command = start + max(words, key=len)[: max(WIDTH - len(start), 8)]
-    return Run(command, re.sub(r"[^\w.+-]+", ".", node, flags=re.ASCII).strip("."), started)
+    return Run(f"{call} {quoted(node)}", re.sub(r"[^\w.+-]+", ".", node, flags=re.ASCII).strip("."), started)
 
 
 def arrays_file(case: str) -> tuple[Path, Path]:

@@ -32,11 +32,10 @@ def test_a_test_is_selected_by_its_node():
     assert run.started == Path("here")
 
 
-def test_a_long_selection_is_shortened():
-    """Parameters that do not fit into the line are selected by a part of them."""
-    run = run_of_test(f"test_a.py::test_b[{'a' * 90}-b]", Path(), "pytest -n0")
-    assert run.command.startswith("pytest -n0 test_a.py::test_b -k aaaaaaaa")
-    assert len(run.command) == 90
+def test_a_long_selection_is_whole():
+    """However long its parameters are, the line selects this test and no other."""
+    node = f"test_a.py::test_b[{'a' * 90}-b]"
+    assert run_of_test(node, Path(), "pytest -n0").command == f"pytest -n0 '{node}'"
 
 
 def test_files_of_arrays(running):
