@@ -17,7 +17,7 @@ from tapecheck.progress import working
 from tapecheck.report import Report
 from tapecheck.rerun import RUN, Run, called, quoted
 from tapecheck.saved import load
-from tapecheck.text import figure, table
+from tapecheck.text import figure, fitted, table
 
 # The thread's models: shown in full when the whole catalogue runs.
 SHOWN_IN_FULL = CATALOGUE[:3]
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BadInput as problem:
-        print(f"tapecheck: {problem}", file=sys.stderr)
+        print(*fitted(f"tapecheck: {problem}".splitlines()), sep="\n", file=sys.stderr)
         return 2
     finally:
         RUN.reset(before)

@@ -28,7 +28,7 @@ from tapecheck.imports import imported
 from tapecheck.problem import Implementation, Problem
 from tapecheck.report import GradientMismatch, Report
 from tapecheck.rerun import RUN, called, quoted, run_of_test
-from tapecheck.text import table
+from tapecheck.text import fitted, table
 from tf_oracle import versions
 
 NEAREST = "tapecheck_nearest_to_limit"
@@ -187,7 +187,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if own:
         terminalreporter.section("what your own cases cannot see", sep="-")
         for case in list(own.values())[:MOST_CASES]:
-            terminalreporter.write_line(f"{case.name}: {blind_to(case)}")
+            for line in fitted([f"{case.name}: {blind_to(case)}"]):
+                terminalreporter.write_line(line)
         if len(own) > MOST_CASES:
             terminalreporter.write_line(
                 f"and {len(own) - MOST_CASES} more; a printed report says it for each"

@@ -115,7 +115,7 @@ def test_bad_usage_has_status_2(capsys, my_module, argv, said):
     """Each misuse is one clear message on standard error, nothing on standard output, status 2."""
     status, out, err = run(capsys, *argv)
     assert (status, out) == (2, "")
-    assert said in err
+    assert "".join(said.split()) in "".join(err.split())  # however it is wrapped
     assert "Traceback" not in err
 
 
@@ -161,6 +161,16 @@ def test_a_case_that_hangs_does_not_end_the_run(capsys, my_module):
     assert status == 1
     assert "failed: the implementation gave no answer within the time limit of 0.3 s [one-step]" in out
     assert out.splitlines()[-1] == "1 of 2 cases did not pass: one-step"
+
+
+def test_a_long_refusal_is_wrapped(capsys):
+    """No line of it has more than 100 columns, and what goes on is indented."""
+    status, _, err = run(capsys, "model", "nowhere.keras", "--loss", f"huber(delta={'1' * 200},)(")
+    assert status == 2
+    lines = err.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0].startswith("tapecheck: ")
+    assert all(line.startswith(("  - ", "    ")) for line in lines[1:])
 
 
 def test_all_unknown_names_are_said_at_once(capsys):

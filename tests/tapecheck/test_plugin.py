@@ -223,6 +223,9 @@ def test_a_case_of_the_users_own_is_said_to_be_blind(users, options):
     result.stdout.fnmatch_lines(
         ["*what your own cases cannot see*", "mine: blind to: * (T = 1: no recurrence:*"]
     )
+    start = next(k for k, line in enumerate(result.outlines) if line.startswith("mine: blind to"))
+    assert max(map(len, result.outlines[start : start + 2])) <= 100
+    assert result.outlines[start + 1].startswith("  ")
     result.stdout.no_fnmatch_line("one-step: *")
 
 
