@@ -21,6 +21,7 @@ from tf_oracle.live import taken_apart
 
 # The loss of a model that was never compiled.
 UNCOMPILED = "mean_squared_error"
+MAKES_ONE = "np.savez('NAME.npz', x=x, y=y) makes one"
 
 
 def case_of(
@@ -146,16 +147,19 @@ def loaded(data: Mapping[str, Any] | str | Path | None, subject: str) -> Arrays:
 
 def unpacked(path: Path) -> Arrays:
     """The arrays of an .npz file. Raises BadInput."""
+    said = f"it is no .npz archive; {MAKES_ONE}"
     try:
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it is a single array; np.savez('NAME.npz', x=x, y=y) makes one")
-            return dict(archive)
-    # All that NumPy raises for what is missing, cut off, no npz, or too large.
+            if zipfile.is_zipfile(file):
+                file.seek(0)
+                return dict(np.load(file, allow_pickle=False))
+    # All that NumPy raises for what is missing, damaged, or too large.
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".splitlines()[0]
-        raise BadInput(str(path), [f"it is no .npz file of plain arrays: {why}"]) from error
+        if "allow_pickle" in why:  # NumPy's advice, which would run what the file holds
+            why = "it holds Python objects"
+        said = f"it is no .npz file of plain arrays: {why}"
+    raise BadInput(str(path), [said])
 
 
 def inputs(
