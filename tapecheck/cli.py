@@ -91,7 +91,11 @@ def parser() -> argparse.ArgumentParser:
     replay.set_defaults(run=run_replay)
 
     explain = commands.add_parser("explain", help="explain a quantity of the backward pass, such as dc_next")
-    explain.add_argument("name", metavar="NAME", help="a quantity: dh, dc, dz_f, dW_h, dc_next, ...")
+    explain.add_argument(
+        "name",
+        metavar="NAME",
+        help="a quantity: dh, dc, dz_f, dW_h, dc_next, ...; or scale, clipping, layout, ...",
+    )
     explain.set_defaults(run=run_explain)
 
     adequacy = commands.add_parser("adequacy", help="say which mistakes a case cannot see, and why")

@@ -1,14 +1,19 @@
-"""`tapecheck explain NAME`: a quantity of the backward pass, its equation, why, and its mistakes."""
+"""`tapecheck explain NAME`: a quantity of the backward pass, its equation, why, and its mistakes; or a fault
+that is no single equation.
+"""
 
+import re
 import textwrap
 from typing import NamedTuple
 
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.spec import BadInput, one_of
 from tapecheck.case import Case
-from tapecheck.faults import RANK, equation_of, faults
+from tapecheck.faults import RANK, Fault, equation_of, faults
 from tapecheck.text import indent, table
 
+# What differs between mistakes of one sort: numbers, orders, steps.
+VARIANTS = re.compile(r"(?<=times ).*|(?<=order ).*|(?<=steps)\[.*|-?\d[\d.]*")
 # Kinds of mistakes that are shown for a quantity, the commonest first.
 SHOWN = 8
 
@@ -96,20 +101,43 @@ EXPLANATIONS = {
         "What this step sends to the c of the step before: c = f * c_prev + ... goes back as dc * f.",
     ),
 }
+# Faults that are no single equation: what each means, and how it shows.
+WHOLE = {
+    "scale": "All gradients, or those of all weights, are the exact ones times one number: the loss is "
+    "averaged over another count of values than Keras's, or its gradient lacks a factor. It shows in the "
+    "table as the same `2 x exact` in all those rows.",
+    "sign": "Every gradient points the opposite way: dy is y - y_pred, or what is returned is the direction "
+    "of descent. It shows as `-1 x exact` in every row.",
+    "clipping": "Gradients are cut to a range on their way back, so they are no gradient of the loss; clip "
+    "what comes out at the end. It shows only where gradients are large: a thousand times the upstream "
+    "gradient does not give a thousand times the answer.",
+    "truncation": "The recurrence is cut after some steps, as in truncated backpropagation through time. It "
+    "shows from the cut backwards, and not at all in a case with fewer steps.",
+    "precision": "The equations are right, and digits are lost: a float32 buffer or cast within float64. "
+    "It shows as errors of some 1e9 eps of scale, a few eps of float32; a wrong equation is off by 1e10 and "
+    "more.",
+    "layout": "The numbers are right and stand in another order: gates, units, or time steps. It shows as a "
+    "cosine below 1, mostly with the right norm. If that is your convention, declare it with "
+    "tapecheck.layout.Layout.",
+    "cache": "The backward pass of a step reads what another step's forward pass left: one set of values is "
+    "kept for all steps, or the index is off by one. It shows only where there is more than one step.",
+}
 
 
-def explain(quantity: str) -> str:
-    """The text for a quantity of EXPLANATIONS. Raises BadInput for another name."""
-    problems = one_of("NAME", quantity, EXPLANATIONS)
+def explain(name: str) -> str:
+    """The text for a quantity of EXPLANATIONS, or a fault of WHOLE. Raises BadInput for another name."""
+    problems = one_of("NAME", name, [*EXPLANATIONS, *WHOLE])
     if problems:
         raise BadInput("this quantity", problems)
-    explanation = EXPLANATIONS[quantity]
-    equation, location = equation_of(quantity) if quantity != "dy" else ("", "")
-    lines = [f"{quantity}  {explanation.shape}"]
-    if equation:
-        lines.append(f"  {equation}  ({location})")
-    lines += textwrap.wrap(explanation.why, 88, initial_indent="  ", subsequent_indent="  ")
-    mistakes = known_mistakes(quantity)
+    if name in WHOLE:
+        lines, why = [f"{name}  (no single equation)"], WHOLE[name]
+    else:
+        lines, why = [f"{name}  {EXPLANATIONS[name].shape}"], EXPLANATIONS[name].why
+        if name != "dy":
+            equation, location = equation_of(name)
+            lines.append(f"  {equation}  ({location})")
+    lines += textwrap.wrap(why, 88, initial_indent="  ", subsequent_indent="  ")
+    mistakes = known_mistakes(name)
     if mistakes:
         lines += ["", "  mistakes known here, one of each kind, the most common kind first"]
         rows = [[f"- {wrong}", f"({kind})"] for wrong, kind in mistakes[:SHOWN]]
@@ -118,12 +146,19 @@ def explain(quantity: str) -> str:
 
 
 def known_mistakes(quantity: str) -> list[tuple[str, str]]:
-    """The shortest wrong equation of every kind of mistake in this quantity, by how common the kind is."""
+    """The shortest wrong equation of every kind of mistake in this quantity, by how common the kind is. Of
+    a fault of WHOLE, which is one kind or two, the shortest of those that differ in more than a number.
+    """
     model = Sequential([LSTM(3, return_sequences=True), Dense(2, activation="tanh")])
     problem = Case("explain", model, initial_state="random").problem()
-    here = [fault for fault in faults(problem) if fault.quantity == quantity and fault.location]
+    here = [
+        fault
+        for fault in faults(problem)
+        if fault.quantity == quantity and (fault.location or quantity in WHOLE)
+    ]
     here.sort(key=lambda fault: (RANK[fault.kind], len(fault.wrong)))
-    shortest: dict[str, str] = {}
+    shortest: dict[tuple[str, str], Fault] = {}
     for fault in here:
-        shortest.setdefault(fault.kind, fault.wrong)
-    return [(wrong, kind) for kind, wrong in shortest.items()]
+        sort = VARIANTS.sub("", fault.wrong) if quantity in WHOLE else ""
+        shortest.setdefault((fault.kind, sort), fault)
+    return [(fault.wrong, fault.kind) for fault in shortest.values()]

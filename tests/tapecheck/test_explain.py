@@ -1,13 +1,16 @@
 """`tapecheck explain` and `tapecheck adequacy`: what they print is true of the textbook and the faults."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 import reference_impl
+from reference_impl import LSTM, Dense, Sequential
+from tapecheck import Case
 from tapecheck.cli import main
-from tapecheck.explain import EXPLANATIONS, explain, known_mistakes
-from tapecheck.faults import equation_of
+from tapecheck.explain import EXPLANATIONS, SHOWN, WHOLE, explain, known_mistakes
+from tapecheck.faults import equation_of, faults
 
 # The left-hand sides of the backward equations and of the head, as every diagnosis names them.
 VOCABULARY = (
@@ -40,12 +43,39 @@ def test_mistakes_are_shown_one_of_a_kind(quantity):
     assert equation_of(quantity)[0] not in [wrong for wrong, _ in mistakes]
 
 
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_no_single_equation_is_explained(name):
+    """Each name that a diagnosis may have in place of a quantity says what it means, and its mistakes."""
+    lines = explain(name).splitlines()
+    assert lines[0] == f"{name}  (no single equation)"
+    assert "It shows" in " ".join(" ".join(lines).split())
+    mistakes = [wrong for wrong, _ in known_mistakes(name)]
+    assert mistakes
+    assert all(any(f"- {wrong[:20]}" in line for line in lines) for wrong in mistakes[:SHOWN])
+    assert max(map(len, lines)) <= 100
+
+
+def test_mistakes_that_differ_in_a_number_are_shown_once():
+    """Of twenty ranges to clip to, and six counts of steps, one is enough."""
+    assert len(known_mistakes("clipping")) == 4
+    assert [wrong.split()[5] for wrong, _ in known_mistakes("truncation")] == ["after", "every"]
+
+
+def test_what_has_no_equation_in_a_diagnosis_is_explained():
+    """No fault that the tool can name is refused, but for the forward equations and the masks."""
+    problem = Case("named", Sequential([LSTM(3, return_sequences=True), Dense(2)])).problem()
+    named = {fault.quantity for fault in faults(problem) if fault.phase != "forward"}
+    assert named - {*EXPLANATIONS, *WHOLE} == set()
+
+
 def test_explain_command(capsys):
     """The command prints the text and ends with 0; another name is one clear line and 2."""
     assert main(["explain", "dc_next"]) == 0
     assert "dc_next = dc * f" in capsys.readouterr().out
     assert main(["explain", "dc_nxt"]) == 2
-    assert "did you mean 'dc_next'?" in capsys.readouterr().err
+    refusal = capsys.readouterr().err
+    assert "did you mean 'dc_next'?" in refusal
+    assert set(re.findall(r"\w+", refusal)) >= {*EXPLANATIONS, *WHOLE}
 
 
 def test_adequacy_command(capsys):
