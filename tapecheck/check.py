@@ -12,6 +12,7 @@ from tapecheck.case import Case
 from tapecheck.catalogue import taken
 from tapecheck.compare import FAILED, TensorReport, compare
 from tapecheck.imports import name_of, require_callable
+from tapecheck.loud import wrong_when_loud
 from tapecheck.problem import Implementation, Problem
 from tapecheck.referee import refereed
 from tapecheck.report import Report
@@ -33,7 +34,8 @@ def check(
     `implementation` is a callable that takes a Problem and returns a Result, or a dict of gradients by
     tensor name; None is the shipped NumPy implementation. It is given arrays of its own; whatever it raises
     or returns is in the report. NotImplementedError says that it does not do such a case. Where its answer
-    passes it is asked a second time: what is kept between calls shows only then.
+    passes it is asked a second time, for what is kept between calls shows only then, and once with targets
+    that are 1000 times as large, where the loss grows with them: clipping may show only then.
     `time_limit` is in seconds, for each call of the implementation (see `tapecheck.answer.Limited`).
     `pairs` lets the diagnosis of a failed check look for two mistakes at once, which takes up to half a
     minute. `name` is what the report calls the implementation, by default its module and name.
@@ -87,7 +89,9 @@ def check(
     if implementation is None:
         return judged(Answer(replace(problem).reference))
     report = judged(ask(implementation, problem))
-    return confirmed(report, judged(ask(implementation, problem))) if report.passed else report
+    if report.passed:
+        report = confirmed(report, judged(ask(implementation, problem)))
+    return replace(report, loud=wrong_when_loud(implementation, problem)) if report.passed else report
 
 
 def confirmed(first: Report, second: Report) -> Report:

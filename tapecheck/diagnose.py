@@ -13,7 +13,7 @@ from tapecheck.diagnosis import Diagnosis, finding, other_gates, partial, single
 from tapecheck.faults import Fault, faults, fitted, further, other_forwards
 from tapecheck.fit import FORWARD_ONLY, ROUNDING, Fit, Seen, alike, fitting, matched
 from tapecheck.problem import Implementation, Problem, Result
-from tapecheck.questions import elsewhere, observe
+from tapecheck.questions import Change, elsewhere, observe
 from tapecheck.search.clipping import clipped
 from tapecheck.search.each_gate import wrong_gates
 from tapecheck.several import named, several
@@ -22,24 +22,30 @@ SHOWN = 5
 
 
 def diagnose(
-    implementation: Implementation, problem: Problem, result: Result, *, pairs: bool = False
+    implementation: Implementation,
+    problem: Problem,
+    result: Result,
+    *,
+    pairs: bool = False,
+    change: Change | None = None,
 ) -> list[Diagnosis]:
     """What explains the gradients in `result`, the implementation's answer to `problem`; best first.
 
-    `pairs` also looks for several mistakes at once, which takes some seconds more. Empty where nothing is
+    `pairs` also looks for several mistakes at once, which takes some seconds more. `change` is what has made
+    `problem` of its case's, and is done to the other problems that are asked about. Empty where nothing is
     wrong and where nothing is known.
     """
     with np.errstate(all="ignore"):  # wrong equations overflow
-        return _diagnose(implementation, problem, result, pairs)[:SHOWN]
+        return _diagnose(implementation, problem, result, pairs, change)[:SHOWN]
 
 
 def _diagnose(
-    implementation: Implementation, problem: Problem, result: Result, pairs: bool
+    implementation: Implementation, problem: Problem, result: Result, pairs: bool, change: Change | None
 ) -> list[Diagnosis]:
     checked = Seen(problem, result)
     if checked.is_right:
         return []
-    seen = observe(implementation, checked)
+    seen = observe(implementation, checked, change)
     wrong = [each for each in seen if not each.is_right]
     seen = [*wrong, *(each for each in seen if each.is_right)]  # those that tell most come first
     other_model = any(each.forward_is_right is False for each in seen)

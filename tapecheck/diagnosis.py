@@ -44,7 +44,7 @@ def finding(
     """A fitting fault, and those that have the same effect; of several `mistakes` at once, one."""
     fault, *others = group
     together = "with what else is wrong, " if mistakes > 1 else ""
-    same = tuple(other.wrong for other in others)
+    same = tuple(dict.fromkeys(other.wrong for other in others if other.wrong != fault.wrong))
     parts = [
         fault.why,
         found.how,
@@ -86,7 +86,7 @@ def unknown(broken: Iterable[Residual]) -> list[Diagnosis]:
         lead(
             *(residual.quantity, "unknown", f"{residual.quantity} = something else"),
             *equation_of(residual.quantity),
-            f"{residual}, and no known mistake gives these numbers",
+            f"{residual}, and no single known mistake gives these numbers",
         )
         for residual in broken
     ]

@@ -21,9 +21,12 @@ CHANGES = "the answer changes from call to call"
 WHOLE = {
     "repeat": CHANGES,
     "precision": "digits are lost, no equation is wrong",
+    "free upstream": "right where dy is given, so it is dy: the loss's own derivative",
     "zero upstream": "another forward pass, or something added to the gradients",
-    "scaled upstream": "gradients are clipped or normalised",
+    "scaled upstream": "gradients are clipped or normalised, or weights updated too early",
 }
+# Where leads would blame equations that are right.
+MISLEADING = (CHANGES, WHOLE["zero upstream"])
 # Quantities of the forward pass, as diagnoses name them.
 FORWARD = ("z", "z_i", "z_f", "z_g", "z_o", "i", "f", "g", "o", "c", "h", "phi_c", "y", "logits")
 # Characters from which on the beginning that two equations share is left out of the second.
@@ -97,7 +100,7 @@ class Investigation:
 
     def lines(self) -> Iterator[str]:
         """The text of a report: which equation, then where, then what the probes say."""
-        told = [found for found in self.diagnoses if found.certain or not self.whole]
+        told = [found for found in self.diagnoses if found.certain or self.whole not in MISLEADING]
         sections = [likely(diagnosis) for diagnosis in told[:SHOWN_DIAGNOSES]]
         if self.localization:
             sections.append(self.localization.lines)

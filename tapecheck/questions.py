@@ -13,6 +13,8 @@ from tapecheck.case import Case
 from tapecheck.fit import Seen
 from tapecheck.problem import Implementation, Problem, Result
 
+# What makes another problem of a case's.
+Change = Callable[[Problem], Problem]
 # Sizes of these problems: small, distinct, two of each kind.
 BATCH_AND_STEPS = ((3, 5), (2, 4), (5, 3))
 LARGEST = 7  # sizes above this are made smaller where the implementation allows
@@ -93,11 +95,13 @@ def elsewhere(case: Case) -> Problem:
     return resized(case, 4, 6, 2).problem()
 
 
-def observe(implementation: Implementation, checked: Seen) -> list[Seen]:
-    """The implementation's answers: on small problems where it takes them, then the one `checked`."""
+def observe(implementation: Implementation, checked: Seen, change: Change | None = None) -> list[Seen]:
+    """The implementation's answers: on small problems where it takes them, each changed by `change`, then the
+    one `checked`.
+    """
     expected = checked.gradients.keys()
     for cases in questions(checked.problem.case):
-        answers = [(each, ask(implementation, each)) for each in (case.problem() for case in cases)]
+        answers = [(each, ask(implementation, each)) for each in (asked(case, change) for case in cases)]
         found = [
             Seen(each, answer.result)
             for each, answer in answers
@@ -106,6 +110,12 @@ def observe(implementation: Implementation, checked: Seen) -> list[Seen]:
         if found:
             return [*found, checked]
     return [checked]
+
+
+def asked(case: Case, change: Change | None) -> Problem:
+    """A case's problem, changed."""
+    problem = case.problem()
+    return problem if change is None else change(problem)
 
 
 def usable(problem: Problem, result: Result, expected: Set[str]) -> bool:

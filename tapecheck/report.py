@@ -11,13 +11,15 @@ from tapecheck.adequacy import blind_to
 from tapecheck.answer import Answer
 from tapecheck.catalogue import CATALOGUE
 from tapecheck.compare import FAILED, INCONCLUSIVE, NARROWER, PASSED, UNCHECKED, TensorReport
+from tapecheck.diagnose import diagnose
 from tapecheck.diagnosis import Diagnosis, too_narrow
 from tapecheck.exact import Exact
 from tapecheck.headline import headline
 from tapecheck.investigate import CHANGES, Investigation, investigate, traced, unsteady
 from tapecheck.localize import Divergence
+from tapecheck.loud import LOUDER, loud
 from tapecheck.page import evidence, model_lines, sides, tensor_lines
-from tapecheck.problem import Implementation, Problem
+from tapecheck.problem import Implementation, Problem, Result
 from tapecheck.rerun import RUN, arrays_file, called
 from tapecheck.saved import save
 from tapecheck.text import fitted, indent, listed
@@ -47,6 +49,7 @@ class Report:
     unknown: str  # and then why not
     forward: dict[str, TensorReport]  # "output" and "loss", as far as the implementation returned them
     tensors: dict[str, TensorReport]  # every gradient by tensor name
+    loud: tuple[Problem, Result] | None = None  # a wrong answer where gradients are large (see loud.py)
 
     # ---- the verdict
 
@@ -75,6 +78,8 @@ class Report:
             return [f"the implementation {self.answer.failure}"]
         if self.answer.unlike_first:
             wrongs.insert(0, f"{CHANGES}: right when first asked, not the second time")
+        if self.loud:
+            wrongs.insert(0, f"right as asked, wrong with {LOUDER} times the targets: gradients are clipped")
         if not any(tensor.verdict != UNCHECKED for tensor in self.tensors.values()):
             wrongs.append("no gradient was returned")
         wrongs += [
@@ -144,6 +149,9 @@ class Report:
             narrow = [row.name for row in self.rows if row.verdict == FAILED and row.note.endswith(NARROWER)]
             found = (too_narrow(narrow, self.problem.dtype),) if narrow else ()
             return Investigation(traced(self.problem, self.answer.result, self.exact), diagnoses=found)
+        if self.loud:
+            named = diagnose(self.function, *self.loud, pairs=self.pairs, change=loud)
+            return Investigation(diagnoses=tuple(named))
         try:
             return investigate(self.function, self.problem, self.answer.result, self.exact, pairs=self.pairs)
         except BREAKS as error:  # a mistake of ours here costs neither the verdict nor the cases after it

@@ -278,13 +278,17 @@ def derivative(which: Which) -> Derivative:
     return Derivative(found.backward, f"{called(which)}'", found.reads_z)
 
 
+FIRST = {"start": program.LSTM_BACKWARD, "loss": program.BACKPROPAGATE}
+
+
 def place(target: str) -> Assignment:
     """The line of a target of `specials`: Dense's where the LSTM has one too, but for "lstm dh_above"; that
-    of the stack's loop for "stack dy", and the one before the LSTM's loop for "start dc_next".
+    of the stack's loop for "stack dy", and the first of several for "start dc_next", of the LSTM's loop, and
+    for "loss dy".
     """
     prefix, _, name = target.partition(" ")
-    if prefix == "start":
-        return next(line for line in program.LSTM_BACKWARD.assignments if line.target == name)
+    if prefix in FIRST:
+        return next(line for line in FIRST[prefix].assignments if line.target == name)
     within = {"lstm": program.LSTM_BACKWARD, "stack": program.BACKPROPAGATE}
     if prefix in within:
         return within[prefix].lines[name]
@@ -379,6 +383,9 @@ def source_of(name: str, forward: bool) -> str:
 
 def equation_of(quantity: str) -> tuple[str, str]:
     """The textbook's backward equation for a quantity, and where it stands."""
+    if quantity == "dy":
+        line = place("loss dy")
+        return f"dy = {ast.unparse(line.value)}", location_of(line)
     return written({"dx": "dx_t"}.get(quantity, quantity), BACKWARDS[:: -1 if quantity == "dh_above" else 1])
 
 

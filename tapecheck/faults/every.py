@@ -4,7 +4,7 @@ from functools import cache
 
 from reference_impl import LSTM, Dense, Masking, Sequential
 from tapecheck.faults.conventions import conventions
-from tapecheck.faults.equations import Which, Writer, equations
+from tapecheck.faults.equations import Which, Writer, called, equations
 from tapecheck.faults.fault import Fault
 from tapecheck.faults.loops import written
 from tapecheck.faults.parts import in_one_gate, in_one_term, in_several_sums
@@ -29,15 +29,15 @@ def faults(problem: Problem) -> tuple[Fault, ...]:
 
 def further(problem: Problem) -> tuple[Fault, ...]:
     """Mistakes in a part of an equation or around it, to be tried where none of `faults` is the one."""
-    found = around(*activations(problem.model))
+    found = around(*activations(problem.model), called(problem.loss))
     return found + in_each(found, lstms(problem.model))
 
 
 @cache
-def around(sigma: Which, phi: Which, top: Which) -> tuple[Fault, ...]:
-    """Those for a model with these activations."""
+def around(sigma: Which, phi: Which, top: Which, loss: str) -> tuple[Fault, ...]:
+    """Those for a model with these activations and this loss."""
     writer = Writer(sigma, phi, top, fused=False)
-    loops = (writer.written(*each) for each in written())
+    loops = (writer.written(*each) for each in written(loss))
     found = [*loops, *in_one_gate(writer), *in_several_sums(writer), *in_one_term(writer)]
     return tuple(fault for fault in found if fault.wrong != fault.right)
 

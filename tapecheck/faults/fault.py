@@ -33,6 +33,7 @@ WHY = {
     "copy and paste between gates": "one gate's value, gradient or weights stand where another's belong",
     "mask ignored": "a masked step leaves the states alone, so nothing of it is in the gradients",
     "normalisation": "the loss averages over a number of values, and here that factor is another one",
+    "another loss": "the gradient is that of the loss which is minimized",
     "weights left out": "each sample's value is multiplied by its weight, and so is its gradient",
     "mask left out": "what is masked has no part in the loss, and so no gradient and no share in its mean",
     "sign": "the sign is turned",

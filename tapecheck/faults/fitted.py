@@ -23,7 +23,7 @@ def fitted(gradients: Arrays, right: Arrays, values: Arrays) -> Iterator[Fault]:
         top = max(float(np.abs(gradients[name]).max()) for name in names)
         if sum(int(np.sum(np.abs(gradients[name]) == top)) for name in names) > 1:
             yield clipped_by_value(top, names)
-        yield clipped_by_norm(norm(gradients, names), names)
+        yield from (clipped_by_norm(norm(gradients, names), names, scaled) for scaled in (gradients, names))
     for shrink_only in (True, False):
         yield each_to_norm(max((norm(gradients, [name]) for name in weights), default=1.0), shrink_only)
     yield from decayed(gradients, right, values)
@@ -57,17 +57,21 @@ def clipped_by_value(limit: float, names: Iterable[str]) -> Fault:
     )
 
 
-def clipped_by_norm(limit: float, names: Iterable[str]) -> Fault:
-    """All gradients scaled so that the norm of `names` together is at most `limit`."""
-    names = tuple(names)
+def clipped_by_norm(limit: float, names: Iterable[str], scaled: Iterable[str] | None = None) -> Fault:
+    """The gradients `scaled`, of None all, scaled so that the norm of `names` together is at most `limit`."""
+    names, scaled = tuple(names), None if scaled is None else frozenset(scaled)
 
     def clip(problem: Problem, gradients: Arrays) -> Arrays:
         factor = min(1.0, limit / norm(gradients, names))
-        return {name: gradient * factor for name, gradient in gradients.items()}
+        return {
+            name: gradient * factor if scaled is None or name in scaled else gradient
+            for name, gradient in gradients.items()
+        }
 
+    whose = "the weights'" if scaled and all(map(is_weight, scaled)) else "all"
     return Fault(
         *CLIPPING,
-        f"all gradients scaled down to a common norm of {limit:.6g}",
+        f"{whose} gradients scaled down to a common norm of {limit:.6g}",
         phase="convention",
         after=clip,
     )

@@ -13,6 +13,7 @@ Written = tuple[str, str, str, str, str, dict[str, str]]
 UNPACK = f"{UNPACKED} = steps[t].values()"
 CARRIED = "dh_next = dz @ W_h.T; dc_next = dc * f"
 DZ = "np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1)"
+FROM_EITHER_END = {"t % {} or t == 0": "start", "(T - t) % {}": "end"}
 CARRIES = {"dh_next": "dz @ W_h.T", "dc_next": "dc * f"}
 
 
@@ -66,6 +67,42 @@ def carries() -> Iterator[Written]:
             "each sample has its own gradient",
             {target: f"{target} = ({value}).mean(axis=0) + 0 * h"},
         )
+    into_c = "d_phi(dh * o, c, phi_c)"
+    dc = "dc = dh * o * (1 - tanh(c)**2) + dc_next"
+    yield (
+        *("dh", "recurrence not carried", f"dh = dh_above + dh_next; {dc}"),
+        "dh = dh_above; dc = dh * o * (1 - tanh(c)**2)",
+        "neither dh_next nor dc_next is read",
+        {"dh": "dh = dh_above", "dc": f"dc = {into_c}"},
+    )
+    for kind, source, said, note in (
+        ("quantity swapped", f"2 * {into_c}", "dc + dc", "it is added to itself in place of dc_next"),
+        ("factor counted twice", f"{into_c} + dc_next * f", "... + dc_next * f", "dc_next has its f already"),
+        (
+            "factor counted twice",
+            f"{into_c} + dc_next * steps[min(t + 1, T - 1)]['f']",
+            "... + dc_next * f_next",
+            "f_next is f of the next step, which dc_next has already",
+        ),
+    ):
+        yield "dc", kind, dc, f"dc = {said}", note, {"dc": f"dc = {source}"}
+    yield (
+        *("dc", "factor counted twice", dc, "dc = dc * f before di, df and dg are made of it"),
+        "dc is what comes to this step; dc * f is what leaves it",
+        {
+            name: f"{name} = dc * f * {factor}"
+            for name, factor in (("di", "g"), ("df", "c_prev"), ("dg", "i"))
+        },
+    )
+    for names in (("dh_next",), ("dc_next",), ("dh_next", "dc_next")):
+        for k, (when, said) in itertools.product(range(2, 6), FROM_EITHER_END.items()):
+            if len(names) == 1 or said == "start":
+                yield (
+                    *("truncation", "truncation", CARRIED),
+                    f"{' = '.join(names)} = 0 every {k} steps from the {said}",
+                    "",
+                    {name: f"{name} = {CARRIES[name]} * bool({when.format(k)})" for name in names},
+                )
     for target, early, note in (
         ("dh_next", "dz @ W_h.T + dh_above", "dh_above of the first step is added to the gradient of h_0"),
         ("dh_next", "dh", "the gradient of h_0 is dh of the first step, which is h_1's"),
@@ -108,6 +145,49 @@ def caches() -> Iterator[Written]:
             "an array that is updated in place is one array: keep a copy at each step",
             {UNPACKED: "\n".join([UNPACK, *lines])},
         )
+
+
+def other_steps() -> Iterator[Written]:
+    """Sums of products of rows that are a step apart; what is handed on made of dk in place of dz_k."""
+    for target, of, source, said in (
+        ("dW_x", "x_t", "steps[max(t - 1, 0)]['x_t'] * (t > 0)", "x of the step before (at t = 0: none)"),
+        (
+            "dW_h",
+            "h_prev",
+            "steps[min(t + 1, T - 1)]['h'] * (t < T - 1)",
+            "h of the next step (none at the end)",
+        ),
+        ("dW_h", "h_prev", "steps[min(t + 1, T - 1)]['h']", "h of the next step"),
+    ):
+        yield (
+            *(target, "off by one in the state", f"{target} = {target} + {of}.T @ dz"),
+            f"{target} = {target} + ({said}).T @ dz",
+            "",
+            {target: f"{target} = {target} + ({source}).T @ dz"},
+        )
+    terms = {"dW_x": "x_t.T @ dz", "dW_h": "h_prev.T @ dz", "db": "dz.sum(axis=0)"}
+    for k in (2, 3, 4):
+        for when, said in ((f"t < {k}", "first"), (f"t >= T - {k}", "last")):
+            yield (
+                *("dW_x", "samples left out", "dW_x, dW_h and db sum over all steps"),
+                f"dW_x, dW_h and db sum over the {said} {k} steps",
+                "",
+                {target: f"{target} = {target} + ({term}) * ({when})" for target, term in terms.items()},
+            )
+    for gate in "ifgo":
+        blocks = [f"d{k}" if k == gate else f"dz_{k}" for k in "ifgo"]
+        wrong = f"np.concatenate([{', '.join(blocks)}], axis=1)"
+        for names in (("dh_next",), ("dx_t",), ("dh_next", "dx_t")):
+            yield (
+                *(names[0].replace("dx_t", "dx"), "gate derivative left out"),
+                "; ".join(f"{name} = dz @ {WEIGHTS[name]}.T" for name in names),
+                "; ".join(f"{name} = [{' '.join(blocks)}] @ {WEIGHTS[name]}.T" for name in names),
+                f"it reads d{gate}, before the gate's derivative",
+                {name: f"{name} = {wrong} @ {WEIGHTS[name]}.T" for name in names},
+            )
+
+
+WEIGHTS = {"dh_next": "W_h", "dx_t": "W_x"}
 
 
 def exchanged() -> Iterator[Written]:
@@ -173,10 +253,20 @@ def of_the_head() -> Iterator[Written]:
         ("dy * y", "wrong activation derivative"),
         ("dy * logits", "wrong activation derivative"),
         ("dy * y * (1 - y)", "wrong activation derivative"),
+        ("np.where(dy > 0, dy, 0 * dy)", "wrong activation derivative"),
         ("activation(layer.activation).backward(dy, logits, y) * y", "factor counted twice"),
     ):
         said = source.replace("activation(layer.activation).backward(dy, logits, y)", "dy * y'")
         yield "dlogits", kind, right, f"dlogits = {said}", "", {"dlogits": f"dlogits = {source}"}
+    d_rows = "dy.reshape(d_rows.shape)"
+    lines = {"dW_y": f"x_rows.T @ {d_rows}", "db_y": f"{d_rows}.sum(axis=0)", "dh_above": "dy @ W_y.T"}
+    for targets in (("dW_y",), ("db_y",), ("dW_y", "db_y"), ("dh_above",)):
+        said = " and ".join(targets)
+        yield (
+            *(targets[0], "gate derivative left out", f"{said} of dlogits", f"{said} of dy"),
+            "dlogits is what has passed the activation",
+            {target: f"{target} = {lines[target]}" for target in targets},
+        )
     for targets in (("dW_y",), ("db_y",), ("dW_y", "db_y")):
         rows = "{0}.reshape(len({0}), -1, {0}.shape[-1])[-1]"
         lines = {
@@ -198,7 +288,36 @@ def of_the_head() -> Iterator[Written]:
     )
 
 
-def written() -> Iterator[Written]:
-    """All of them."""
-    for some in (steps, carries, caches, exchanged, concatenated, of_the_head):
+# Losses whose derivative may stand for that of another, of the same targets.
+LOSSES = (
+    *("mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "mean_squared_logarithmic_error"),
+    *("poisson", "binary_crossentropy", "categorical_crossentropy"),
+)
+
+
+def of_the_loss(used: str) -> Iterator[Written]:
+    """Another loss's derivative than that of the one `used`; the targets of another step."""
+    right = "dy = w * the derivative of this loss"
+    for name in (name for name in LOSSES if name != used):
+        source = f"dy = w * look_up(LOSSES, {name!r}).backward(y, of)"
+        yield "dy", "another loss", right, f"dy = w * that of {name}", "", {"loss dy": source}
+    for source, said in (
+        ("np.concatenate([y[:, :1], y[:, :-1]], axis=1)", "the step before"),
+        ("np.concatenate([y[:, 1:], y[:, -1:]], axis=1)", "the next step"),
+        ("np.roll(y, 1, axis=1)", "the step before, at t = 0 of the last"),
+        ("np.roll(y, -1, axis=1)", "the next step, at the end of the first"),
+        ("np.concatenate([0 * y[:, :1], y[:, :-1]], axis=1)", "the step before, at t = 0 zero"),
+    ):
+        yield (
+            *("dy", "off by one in the state", "dy from the targets of its own step"),
+            f"dy from the targets of {said}",
+            "",
+            {"loss dy": f"dy = w * d_loss({source} if y.ndim == 3 else y, of)"},
+        )
+
+
+def written(loss: str) -> Iterator[Written]:
+    """All of them, for a model with this loss, by name."""
+    for some in (steps, carries, caches, other_steps, exchanged, concatenated, of_the_head):
         yield from some()
+    yield from of_the_loss(loss)

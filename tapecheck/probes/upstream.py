@@ -14,6 +14,7 @@ from tapecheck.probes.subject import (
     RULED_OUT,
     SUSPECT,
     Finding,
+    Judged,
     NotApplicable,
     Subject,
     contrast,
@@ -49,18 +50,32 @@ def common_factor(subject: Subject) -> Finding:
 
 def free_upstream(subject: Subject) -> Finding:
     """Is it right when dy is given instead of computed from the loss?"""
+    free = answer_to_free(subject)
+    return contrast(
+        subject,
+        free.problem,
+        "when dy is given (loss=None)",
+        if_exact="the mistake shows only with the loss: its own derivative dy, or its size",
+        if_wrong="the loss is not the only fault",
+    )
+
+
+def answer_to_free(subject: Subject) -> Judged:
+    """The answer to a given dy. Raises NotApplicable where the loss is not asked for."""
     if subject.problem.loss is None:
         raise NotApplicable("the upstream gradient is free already")
     free = subject.ask(derived.with_free_upstream(subject.problem))
     if free.wrong and not subject.takes_free_upstream(free):
         raise NotApplicable("loss=None is ignored")
-    return contrast(
-        subject,
-        free.problem,
-        "when dy is given (loss=None)",
-        if_exact="the mistake shows only with the loss, as in its own gradient dy",
-        if_wrong="the loss is not the only fault",
-    )
+    return free
+
+
+def only_the_loss(subject: Subject) -> bool:
+    """Whether it is wrong as asked and right where dy is given: the loss's own derivative is to blame."""
+    try:
+        return bool(subject.base.wrong) and not answer_to_free(subject).wrong
+    except NotApplicable:
+        return False
 
 
 def zero_upstream(subject: Subject) -> Finding:
@@ -77,7 +92,10 @@ def scaled_upstream(subject: Subject) -> Finding:
     """Is it homogeneous? Clipping inside the backward pass is not."""
     if vanishes(subject, {1000: 1, 1: -1000, 0: 999}):
         return RIGHT, "1000 dy gives 1000 g: nothing is clipped"
-    return SUSPECT, "1000 dy does not give 1000 g: the backward pass clips or normalises gradients"
+    return SUSPECT, (
+        "1000 dy does not give 1000 g: gradients are clipped or normalised on the way, or weights are "
+        "updated before the backward pass is done with them"
+    )
 
 
 def negative_upstream(subject: Subject) -> Finding:
@@ -94,6 +112,8 @@ def vanishes(subject: Subject, terms: Mapping[int, int]) -> bool:
     """
     if loses_digits(subject):
         raise NotApplicable("the lost digits would be taken for it")
+    if only_the_loss(subject):
+        raise NotApplicable("it is right where dy is given: the loss's own derivative would be taken for it")
     answers = {k: subject.ask(derived.steered(subject.steerable, k)) for k in terms}
     theirs = {k: answer.arrays for k, answer in answers.items()}
     ours = {k: answer.problem.reference.gradients for k, answer in answers.items()}

@@ -40,7 +40,7 @@ def shown(seen: Sequence[Seen]) -> Iterator[Fault]:
             yield clipped_by_value(limits[0], names)
         norms = sorted(norm(each.gradients, names) for each in seen)
         if len(norms) > 1 and norms[-1] > 0 and norms[-1] - norms[-2] <= AGREES * norms[-1]:
-            yield clipped_by_norm(norms[-1], names)
+            yield from (clipped_by_norm(norms[-1], names, scaled) for scaled in (None, names))
 
 
 def top_of(seen: Seen, names: Sequence[str]) -> tuple[float, int]:

@@ -62,6 +62,11 @@ class Forced:
         found: Array = self.kept[2][names.index(name)].values["x"]
         return found
 
+    def layer_input(self, name: str, value: str) -> Array:
+        """A value of every step of an LSTM, (T, B, H)."""
+        names = [each for each, _ in self.problem.model.named_layers()]
+        return np.stack([step[value] for step in self.kept[2][names.index(name)].values])
+
     def run(self, code: Code, look: Look | None = None) -> Run | None:
         """The textbook, its lines exchanged as `code` says, on these values; None where that cannot run.
         `look` is called with a layer's name, the variables of a step and its forced dz.

@@ -90,7 +90,8 @@ def equations_for(target: str, known: dict[str, Any], factors: Factors) -> Itera
         text = BEFORE_ITS_LINE.get((target, other), text)
         if text != goes_in:
             for factor in factors.products(known["own"], known[other], most=1):
-                yield f"{text}{factor}", "wrong factor" if factor else "quantity swapped"
+                swapped = not factor or f"{goes_in}{factor}" == right
+                yield f"{text}{factor}", "quantity swapped" if swapped else "wrong factor"
         for factor in factors.products(known["own"] - known["due"], known[other], most=1):
             yield f"{right} + {text}{factor}", "path counted twice" if text == goes_in else "term added"
 
@@ -181,10 +182,38 @@ def by_norm(own: Array, due: Array) -> Iterator[tuple[str, str]]:
 
 
 def updated(forced: Forced, residual: Residual) -> Iterator[Fault]:
-    """The head's kernel updated before the gradient passes it: dh_above by W_y - rate * dW_y."""
+    """A kernel updated before the gradient passes it."""
+    if residual.quantity == "dh_above":
+        yield from updated_head(forced, residual)
+    if residual.quantity == "dh_next" and residual.samples:
+        yield from updated_inside(forced, residual)
+
+
+def updated_inside(forced: Forced, residual: Residual) -> Iterator[Fault]:
+    """The recurrent kernel updated in the loop: dh_next by W_h - rate * dW_h, summed up so far."""
+    dz = forced.values[residual.layer].swapaxes(0, 1)  # (T, B, 4H)
+    h_prev = forced.layer_input(residual.layer, "h_prev")  # (T, B, H)
+    dW_h = np.cumsum((h_prev.swapaxes(1, 2) @ dz)[::-1], axis=0)[::-1]  # (T, H, 4H)
+    less = dz @ dW_h.swapaxes(1, 2)  # (T, B, H), what each step hands back too little
+    moved = np.stack([less[sample.step + 1] for sample in residual.samples])
+    own, due = (np.stack([getattr(sample, side) for sample in residual.samples]) for side in ("own", "due"))
+    rate = float(np.sum((due - own) * moved) / np.sum(moved**2))
+    if near(due - own, rate * moved):
+        key = program.LSTM_BACKWARD.lines["dh_next"].key
+        yield Fault(
+            *("dh_next", "updated too early", *equation_of("dh_next")[:1]),
+            f"dh_next = dz @ (W_h - {rate:.6g} * dW_h).T",
+            equation_of("dh_next")[1],
+            note="dW_h is what the loop has summed up so far",
+            code={key: program.compiled_lines(f"dh_next = dz @ (W_h - {rate:.15g} * dW_h).T")},
+        )
+
+
+def updated_head(forced: Forced, residual: Residual) -> Iterator[Fault]:
+    """The head's kernel updated: dh_above by W_y - rate * dW_y."""
     above = {below: name for (below, _), (name, _) in pairwise(forced.problem.model.named_layers())}
     head = above.get(residual.layer, "")
-    if residual.quantity != "dh_above" or head not in forced.values or not head.startswith("dense"):
+    if head not in forced.values or not head.startswith("dense"):
         return
     x, dlogits = forced.head_input(head), forced.values[head]
     rows, d_rows = (array.reshape(-1, array.shape[-1]) for array in (x, dlogits))

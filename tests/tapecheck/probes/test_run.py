@@ -60,8 +60,8 @@ def test_what_is_ruled_out(edited, outcomes):
     ruled_out = [name for name, outcome in found.items() if outcome == RULED_OUT]
     assert ruled_out == [
         "precision",
-        "common factor",
         "free upstream",
+        "common factor",
         "last upstream",
         "one row",
         "W_h = 0",

@@ -29,11 +29,11 @@ CONVENTIONS = {
     ),
     "clipping by value": (
         lambda p, g: {name: np.clip(v, -1, 1) for name, v in g.items()},
-        {"scaled upstream": "1000 dy does not give 1000 g: the backward pass clips or normalises"},
+        {"scaled upstream": "1000 dy does not give 1000 g: gradients are clipped or normalised"},
     ),
     "clipping by norm": (
         clip_by_norm,
-        {"scaled upstream": "1000 dy does not give 1000 g: the backward pass clips or normalises"},
+        {"scaled upstream": "1000 dy does not give 1000 g: gradients are clipped or normalised"},
     ),
     "absolute values": (
         lambda p, g: {name: np.abs(v) for name, v in g.items()},
@@ -68,7 +68,8 @@ def test_wrong_loss_gradient_alone(changed, suspicions):
 
     found = suspicions(changed(without_the_two))
     expected = (
-        "exact when dy is given (loss=None): the mistake shows only with the loss, as in its own gradient dy"
+        "exact when dy is given (loss=None): the mistake shows only with the loss: its own derivative dy, or "
+        "its size"
     )
     assert found["free upstream"] == expected
 

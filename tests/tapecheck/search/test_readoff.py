@@ -94,3 +94,10 @@ def test_nothing_is_read_off_what_is_no_such_form(room):
 def test_a_factor_tells_the_class(target, factor, kind):
     """The class is that of FAULTS: which of a derivative's factors is there, and whose."""
     assert kind_of(target, factor) == kind
+
+
+def test_a_kernel_that_is_updated_in_the_loop(room):
+    """The learning rate is read off, and the equation with it reproduces the numbers."""
+    gradients = room.edited("dh_next", "dh_next = dz @ (W_h - 0.07 * dW_h).T")
+    found = reproducing(room, gradients)
+    assert found["dh_next = dz @ (W_h - 0.07 * dW_h).T"].kind == "updated too early"

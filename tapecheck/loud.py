@@ -1,0 +1,36 @@
+"""The same problem with targets, or an upstream gradient, a thousand times as large: gradients that are
+clipped at a limit which they do not reach are right until they do.
+"""
+
+from dataclasses import replace
+
+from tapecheck.answer import ask
+from tapecheck.fit import Seen
+from tapecheck.problem import Implementation, Problem, Result
+
+LOUDER = 1000
+# Losses whose gradient grows with the targets.
+GROWS = (None, "mean_squared_error")
+# The share of its scale by which a tensor must be off: clipping changes it as a whole, and rounding that
+# passes where it is measured stays far below.
+OFF = 1e-2
+
+
+def loud(problem: Problem) -> Problem:
+    """That problem."""
+    return replace(problem, y=LOUDER * problem.y)
+
+
+def wrong_when_loud(implementation: Implementation, problem: Problem) -> tuple[Problem, Result] | None:
+    """The loud problem and the answer to it, where that is wrong; None where it is right, where there is no
+    such problem, and where it is not answered.
+    """
+    if problem.loss not in GROWS:
+        return None
+    louder = loud(problem)
+    answer = ask(implementation, louder)
+    if answer.failure:
+        return None
+    seen = Seen(louder, answer.result)
+    off = max((error * float(seen.eps) for error in seen.errors(seen.truth).values()), default=0.0)
+    return (louder, answer.result) if off > OFF else None
