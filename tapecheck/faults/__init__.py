@@ -5,11 +5,11 @@ would get. The edits are made from the source of `reference_impl/textbook`, so a
 equation, what was computed instead, and the line where the right one stands.
 """
 
-from tapecheck.faults.equations import equation_of, forward_equation_of
 from tapecheck.faults.every import faults, further
 from tapecheck.faults.fault import BROKEN, RANK, WHY, Fault, slope
 from tapecheck.faults.fitted import clipped_by_norm, clipped_by_value, fitted, times
 from tapecheck.faults.forwards import other_forwards
+from tapecheck.faults.places import equation_of, forward_equation_of
 
 __all__ = [
     "BROKEN",

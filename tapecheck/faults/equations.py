@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from reference_impl.activations import activation
@@ -10,10 +10,7 @@ from reference_impl.losses import LOSSES
 from reference_impl.spec import Named, look_up
 from tapecheck.faults import program
 from tapecheck.faults.edits import (
-    GATES,
     OFF_BY_ONE,
-    SHIFT_WORDS,
-    SHIFTS,
     STALE,
     Derivative,
     Edit,
@@ -26,6 +23,8 @@ from tapecheck.faults.edits import (
     names_in,
 )
 from tapecheck.faults.fault import Fault
+from tapecheck.faults.names import resolved, said_of_shift
+from tapecheck.faults.places import is_start, location_of, place
 from tapecheck.faults.program import Assignment, compiled_assignment, compiled_lines
 from tapecheck.faults.specials import UNPACKED, of_masks, of_stacks, specials
 
@@ -262,9 +261,7 @@ def summed(each: ast.expr) -> Iterator[Edit]:
             yield Edit(whole, "normalisation")
 
 
-# ---- from lines to faults and from names to source
-
-BACKWARDS = (program.LSTM_BACKWARD, program.DENSE_BACKWARD)
+# ---- activations and kinds, by name
 
 
 def called(which: Which) -> str:
@@ -276,36 +273,6 @@ def derivative(which: Which) -> Derivative:
     """An activation's derivative."""
     found = activation(which)
     return Derivative(found.backward, f"{called(which)}'", found.reads_z)
-
-
-FIRST = {"start": program.LSTM_BACKWARD, "loss": program.BACKPROPAGATE}
-
-
-def place(target: str) -> Assignment:
-    """The line of a target of `specials`: Dense's where the LSTM has one too, but for "lstm dh_above"; that
-    of the stack's loop for "stack dy", and the first of several for "start dc_next", of the LSTM's loop, and
-    for "loss dy".
-    """
-    prefix, _, name = target.partition(" ")
-    if prefix in FIRST:
-        return next(line for line in FIRST[prefix].assignments if line.target == name)
-    within = {"lstm": program.LSTM_BACKWARD, "stack": program.BACKPROPAGATE}
-    if prefix in within:
-        return within[prefix].lines[name]
-    return [each for each in BACKWARDS if target in each.lines][-1].lines[target]
-
-
-def location_of(line: Assignment) -> str:
-    """ "textbook/lstm.py:88"."""
-    module, number, _ = line.key
-    return f"{'/'.join(module.split('.')[1:])}.py:{number}"
-
-
-def is_start(line: Assignment) -> bool:
-    """Whether the line gives what the loop carries its first value."""
-    return any(
-        line.target == other.target and line.key < other.key for other in program.LSTM_BACKWARD.assignments
-    ) and line.target in ("dh_next", "dc_next")
 
 
 def kind_of(line: Assignment, edit: Edit) -> str:
@@ -320,82 +287,3 @@ def kind_of(line: Assignment, edit: Edit) -> str:
         case "dc", "term dropped", text if "dc_next" not in text:
             return "cell carry missing"
     return edit.kind
-
-
-def said_of_shift(wrong: ast.expr) -> str:
-    """What a name such as "f_next" means, where the edited equation has one."""
-    for name in names_in(wrong):
-        shifted = re.fullmatch(r"(x_t|h_prev|c_prev|phi_c|[ifgoch])(_[a-z_]+)", name)
-        if shifted and shifted[2] in SHIFT_WORDS:
-            return f"{name} is {shifted[1]} {SHIFT_WORDS[shifted[2]]}"
-        gates = re.fullmatch(r"(dz|W_x|W_h)_([ifgo])_from_([ifgo])", name)
-        if gates:
-            return f"{name} is {gates[1]} with the block of gate {gates[3]} in place of {gates[2]}'s"
-        gates = re.fullmatch(r"(dz|W_x|W_h)_(only|without)_([ifgo])", name)
-        if gates and gates[1] == "dz":
-            return (
-                f"{name} is dz with {'nothing but' if gates[2] == 'only' else 'no'} block of gate {gates[3]}"
-            )
-        if gates:
-            return f"{name} has the block of gate {gates[3]} for every gate"
-    return ""
-
-
-def resolved(wrong: ast.expr, forward: bool) -> ast.expr:
-    """The edited expression with the names that only it knows exchanged for what they mean."""
-    sources = {name: source_of(name, forward) for name in names_in(wrong)}
-    return exchange_names(wrong, {name: expression(text) for name, text in sources.items() if text})
-
-
-def source_of(name: str, forward: bool) -> str:
-    """What a name such as "f_next" or "dz_f_from_i" means, as source; "" for an ordinary name."""
-    for suffix, source in SHIFTS.items():
-        of = name.removesuffix(suffix)
-        if of != name and of in ("x_t", "h_prev", "c_prev", "phi_c", *GATES, "c", "h"):
-            return source.format(of)
-    if name in ("sigma", "phi"):
-        return f"activation(layer.{'recurrent_' if name == 'sigma' else ''}activation).value"
-    if name == "T" and forward:
-        return "x.shape[1]"
-    match = re.fullmatch(r"(W_[xhy])_(untransposed|reshaped)", name)
-    if match:
-        W, what = match.groups()
-        by_gate = f"np.concatenate(np.split({W}, 4, axis=1))" if W != "W_y" else W
-        return by_gate if what == "untransposed" else f"{W}.reshape({W}.T.shape)"
-    match = re.fullmatch(r"W_h_([ifgo])_untransposed", name)
-    if match:
-        split = {k: f"np.split(W_h, 4, axis=1)[{n}]" for n, k in enumerate(GATES)}
-        rows = [block if k == match[1] else f"{block}.T" for k, block in split.items()]
-        return f"np.concatenate([{', '.join(rows)}])"
-    match = re.fullmatch(r"(dz|W_x|W_h)_(?:(only|without)_([ifgo])|([ifgo])_from_([ifgo]))", name)
-    if not match:
-        return ""
-    of, how, gate, place, other = match.groups()
-    blocks = {k: f"dz_{k}" if of == "dz" else f"np.split({of}, 4, axis=1)[{n}]" for n, k in enumerate(GATES)}
-    if place:
-        used = blocks | {place: blocks[other]}
-    elif of != "dz":
-        used = dict.fromkeys(GATES, blocks[gate])
-    else:
-        used = {k: block if (k == gate) == (how == "only") else f"0 * {block}" for k, block in blocks.items()}
-    return f"np.concatenate([{', '.join(used.values())}], axis=1)"
-
-
-def equation_of(quantity: str) -> tuple[str, str]:
-    """The textbook's backward equation for a quantity, and where it stands."""
-    if quantity == "dy":
-        line = place("loss dy")
-        return f"dy = {ast.unparse(line.value)}", location_of(line)
-    return written({"dx": "dx_t"}.get(quantity, quantity), BACKWARDS[:: -1 if quantity == "dh_above" else 1])
-
-
-def forward_equation_of(quantity: str) -> tuple[str, str]:
-    """The same for a quantity of the forward pass."""
-    return written(quantity, (program.LSTM_FORWARD, program.DENSE_FORWARD))
-
-
-def written(target: str, programs: Sequence[program.Program]) -> tuple[str, str]:
-    """The equation of the first of the programs that has one for `target`."""
-    for line in (each.lines[target] for each in programs if target in each.lines):
-        return f"{target} = {ast.unparse(line.value)}", location_of(line)
-    return "", ""

@@ -9,8 +9,9 @@ from reference_impl import LSTM
 from reference_impl.activations import ACTIVATIONS
 from reference_impl.arguments import REQUIRED
 from tapecheck.faults import program
-from tapecheck.faults.equations import Which, called, location_of
+from tapecheck.faults.equations import Which, called
 from tapecheck.faults.fault import Fault
+from tapecheck.faults.places import location_of
 from tapecheck.problem import Problem
 
 # What each gate and the cell is called after its activation, the line that has it, and the backward lines

@@ -5,10 +5,7 @@ and how concatenated weights are taken apart.
 import itertools
 from collections.abc import Iterator
 
-from tapecheck.faults.specials import UNPACKED
-
-# A mistake as `Writer.written` takes it: quantity, kind, right and wrong equation, note, lines by target.
-Written = tuple[str, str, str, str, str, dict[str, str]]
+from tapecheck.faults.specials import UNPACKED, Written
 
 UNPACK = f"{UNPACKED} = steps[t].values()"
 CARRIED = "dh_next = dz @ W_h.T; dc_next = dc * f"

@@ -21,8 +21,10 @@ from tapecheck.faults.edits import (
     expression,
     names_in,
 )
-from tapecheck.faults.equations import Writer, location_of, resolved
+from tapecheck.faults.equations import Writer
 from tapecheck.faults.fault import Fault
+from tapecheck.faults.names import resolved
+from tapecheck.faults.places import location_of
 from tapecheck.faults.program import Assignment, Code, compiled_assignment, compiled_lines
 
 # The sums over steps and samples, and what else becomes of them where code has a line for each gate.

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 
 from reference_impl.lstm import GATES
 
+# A mistake as `Writer.written` takes it: quantity, kind, right and wrong equation, a note, and the lines that
+# make it, by the target that they stand in for; "lstm dh_above" is the LSTM's, where Dense has one too.
+Written = tuple[str, str, str, str, str, dict[str, str]]
 # The line with which the backward pass takes up what a step has left.
 UNPACKED = "x_t, h_prev, c_prev, z_i, z_f, z_g, z_o, i, f, g, o, c, phi_c, h"
 
 
-def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
-    """Quantity, kind, right and wrong equation, a note, and the lines that make it, by the target that
-    they stand in for; "lstm dh_above" is the LSTM's, where Dense has one too.
-    """
+def specials() -> Iterator[Written]:
+    """Several lines at once, and lines that no single edit of the right one gives."""
     dc = "dc = dh * o * (1 - tanh(c)**2) + dc_next"
     yield (
         *("dc", "wrong activation derivative", dc, "dc = (dh * o + dc_next) * (1 - tanh(c)**2)"),
@@ -118,7 +119,7 @@ def specials() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
         )
 
 
-def of_the_head() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
+def of_the_head() -> Iterator[Written]:
     """A Dense kernel's gradient from other rows than its input's; `below` are the LSTM's steps under it."""
     right = "dW_y = h_rows.T @ d_rows"
     for name, kind in (
@@ -134,7 +135,7 @@ def of_the_head() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
         yield "dW_y", "stale cache", right, wrong, "", {"dW_y": line}
 
 
-def of_masks() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
+def of_masks() -> Iterator[Written]:
     """What goes wrong on the way back through masked steps."""
     yield (
         *("mask", "mask ignored", "a masked step hands dh_next and dc_next on", "every step counts"),
@@ -143,7 +144,7 @@ def of_masks() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
     )
 
 
-def of_stacks() -> Iterator[tuple[str, str, str, str, str, dict[str, str]]]:
+def of_stacks() -> Iterator[Written]:
     """What goes wrong between the layers of a stack of LSTMs."""
     right = "dh_above of the layer below = dx of this one"
     for wrong, said in (

@@ -19,7 +19,7 @@ from reference_impl.activations import activation
 from reference_impl.spec import Array
 from tapecheck.faults import Fault, equation_of, program
 from tapecheck.faults.edits import exchange_names, expression
-from tapecheck.faults.equations import resolved
+from tapecheck.faults.names import resolved
 from tapecheck.problem import Problem
 from tapecheck.search.forced import Forced, near
 from tapecheck.search.products import AGREES, Factors
