@@ -12,6 +12,7 @@ import numpy as np
 from tapecheck.diagnosis import Diagnosis, finding, other_gates, partial, single_precision
 from tapecheck.faults import Fault, faults, fitted, further, other_forwards
 from tapecheck.fit import FORWARD_ONLY, ROUNDING, Fit, Seen, alike, fitting, matched
+from tapecheck.loud import heard
 from tapecheck.problem import Implementation, Problem, Result
 from tapecheck.questions import Change, elsewhere, observe
 from tapecheck.search.clipping import clipped
@@ -19,6 +20,8 @@ from tapecheck.search.each_gate import wrong_gates
 from tapecheck.several import named, several
 
 SHOWN = 5
+# Answers that are asked for again with larger targets: the norm of two shows a limit.
+LOUD = 2
 
 
 def diagnose(
@@ -61,13 +64,18 @@ def _diagnose(
     if fits:
         found = findings(fits, seen, len(wrong))
         best = next(iter(fits))
-        if fits[best].how != FORWARD_ONLY:
+        if fits[best].how == FORWARD_ONLY:
+            return found[:1] + several(implementation, checked, seen, known, pairs, best)
+        louder = [] if change else heard(implementation, seen[:LOUD])
+        if not louder or fitting(fits, louder):
             return found
-        return found[:1] + several(implementation, checked, seen, known, pairs, best)
+        behind = clipped(known, [*seen, *louder])
+        return (behind and clipping(*behind, [*seen, *louder])) or found
     if rounded := precision(seen):
         return rounded
     if other_model:  # the values of the forward pass are not known, so nothing follows from them
         return other_gates(wrong_gates(implementation, problem.case))
+    seen = seen if change else [*seen, *heard(implementation, seen[:LOUD])]
     if behind := clipped(known, seen):
         return clipping(*behind, seen)
     return several(implementation, checked, seen, known, pairs) or partly(known, first)

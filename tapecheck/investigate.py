@@ -98,10 +98,14 @@ class Investigation:
         perhaps = dict.fromkeys(diagnosis.quantity for diagnosis in self.diagnoses)
         return f"perhaps {listed([*perhaps][:SHOWN_DIAGNOSES])}" if perhaps else ""
 
+    @property
+    def told(self) -> tuple[Diagnosis, ...]:
+        """The diagnoses, without leads that would mislead."""
+        return tuple(found for found in self.diagnoses if found.certain or self.whole not in MISLEADING)
+
     def lines(self) -> Iterator[str]:
         """The text of a report: which equation, then where, then what the probes say."""
-        told = [found for found in self.diagnoses if found.certain or self.whole not in MISLEADING]
-        sections = [likely(diagnosis) for diagnosis in told[:SHOWN_DIAGNOSES]]
+        sections = [likely(diagnosis) for diagnosis in self.told[:SHOWN_DIAGNOSES]]
         if self.localization:
             sections.append(self.localization.lines)
         if not (self.localization and self.localization.first_divergence):

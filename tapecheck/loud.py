@@ -2,6 +2,7 @@
 clipped at a limit which they do not reach are right until they do.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tapecheck.answer import ask
@@ -19,6 +20,13 @@ OFF = 1e-2
 def loud(problem: Problem) -> Problem:
     """That problem."""
     return replace(problem, y=LOUDER * problem.y)
+
+
+def heard(implementation: Implementation, seen: Iterable[Seen]) -> list[Seen]:
+    """The answers to the loud problems of some, as far as there are any."""
+    problems = [loud(each.problem) for each in seen if each.problem.loss in GROWS]
+    answers = [(problem, ask(implementation, problem)) for problem in problems]
+    return [Seen(problem, answer.result) for problem, answer in answers if not answer.failure]
 
 
 def wrong_when_loud(implementation: Implementation, problem: Problem) -> tuple[Problem, Result] | None:

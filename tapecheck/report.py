@@ -170,7 +170,7 @@ class Report:
     @property
     def diagnoses(self) -> tuple[Diagnosis, ...]:
         """Which equation is wrong, best first; `certain` says whether that is a finding or a lead."""
-        return self.investigation.diagnoses
+        return self.investigation.told
 
     @cached_property
     def blind_to(self) -> str:

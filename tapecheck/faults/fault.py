@@ -32,7 +32,7 @@ WHY = {
     "off by one in the state": "the forward equation reads one time step's state, the gradient another's",
     "copy and paste between gates": "one gate's value, gradient or weights stand where another's belong",
     "mask ignored": "a masked step leaves the states alone, so nothing of it is in the gradients",
-    "normalisation": "the loss averages over a number of values, and here that factor is another one",
+    "normalisation": "a factor such as 1 / B belongs to the mean that the loss takes, and is taken once",
     "another loss": "the gradient is that of the loss which is minimized",
     "weights left out": "each sample's value is multiplied by its weight, and so is its gradient",
     "mask left out": "what is masked has no part in the loss, and so no gradient and no share in its mean",

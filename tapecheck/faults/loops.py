@@ -200,6 +200,19 @@ def exchanged() -> Iterator[Written]:
             "",
             {one: f"{one} = {values[other]}", other: f"{other} = {values[one]}"},
         )
+    swapped = {
+        "do": "dh * o",
+        "dc": "d_phi(dh * phi_c, c, phi_c) + dc_next",
+        "di": "dc * i",
+        "df": "dc * f",
+        "dg": "dc * g",
+        "dc_next": "dc * c_prev",
+    }
+    yield (
+        *("do", "quantity swapped", "of a product x * y: dx = d * y; dy = d * x"),
+        *("of every product x * y: dx = d * x; dy = d * y", "each factor's gradient has the other factor"),
+        {target: f"{target} = {value}" for target, value in swapped.items()},
+    )
     for gate in "ifo":
         others = [k for k in "ifo" if k != gate]
         yield (
@@ -231,6 +244,15 @@ def concatenated() -> Iterator[Written]:
                 f"d{order} = dz @ W.T holds the gradients of x and h in the order of {order}",
                 {name: f"{name} = {d_both}{cut[name]}" for name in names},
             )
+    both = '(dz @ np.concatenate([weights["bias"][None], W_x, W_h]).T)'
+    cut = {"dh_next": "[:, len(W_x):-1]", "dx_t": "[:, :len(W_x)]"}
+    for names in (("dh_next",), ("dx_t",), ("dh_next", "dx_t")):
+        yield (
+            *(names[0].replace("dx_t", "dx"), "layout", "d[1, x, h] cut after 1 and after x"),
+            "; ".join(f"{n} = d[1, x, h]{'[:, D:D+H]' if n == 'dh_next' else '[:, :D]'}" for n in names),
+            "the bias's 1 stands first",
+            {name: f"{name} = {both}{cut[name]}" for name in names},
+        )
     dzs = "np.stack([np.concatenate([s[f'dz_{k}'] for k in 'ifgo'], axis=1) for s in d_steps])"
     for target, of in (("dW_x", "x_t"), ("dW_h", "h_prev")):
         rows = f"np.stack([s['{of}'] for s in steps], axis=1)"
@@ -255,6 +277,18 @@ def of_the_head() -> Iterator[Written]:
     ):
         said = source.replace("activation(layer.activation).backward(dy, logits, y)", "dy * y'")
         yield "dlogits", kind, right, f"dlogits = {said}", "", {"dlogits": f"dlogits = {source}"}
+    given = "(dy if from_logits else activation(layer.activation).backward(dy, logits, y))"
+    for some, which in (
+        ("first output", "(np.arange(dy.shape[-1]) == 0)"),
+        ("last output", "(np.arange(dy.shape[-1]) == dy.shape[-1] - 1)"),
+        ("first sample", "np.reshape(np.arange(len(dy)) == 0, (-1, *[1] * (dy.ndim - 1)))"),
+        ("last sample", "np.reshape(np.arange(len(dy)) == len(dy) - 1, (-1, *[1] * (dy.ndim - 1)))"),
+    ):
+        yield (
+            *("dlogits", "samples left out", right, f"dlogits = 0 but for the {some}"),
+            "every output of every sample has its share in the loss",
+            {"dlogits": f"dlogits = {given} * {which}"},
+        )
     d_rows = "dy.reshape(d_rows.shape)"
     lines = {"dW_y": f"x_rows.T @ {d_rows}", "db_y": f"{d_rows}.sum(axis=0)", "dh_above": "dy @ W_y.T"}
     for targets in (("dW_y",), ("db_y",), ("dW_y", "db_y"), ("dh_above",)):

@@ -1,6 +1,7 @@
 """Is it one step, or the recurrence? The last resort reads dz off the gradients, step by step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 
 from reference_impl.spec import Array
 from tapecheck.localize import localize, lstm_names
@@ -20,8 +21,23 @@ from tapecheck.text import listed
 from tapecheck.transparent import agrees, gatewise, read, transparent
 from tapecheck.upper import window
 
+Experiment = Callable[[Subject], tuple[str, str]]
 
-def one_step(subject: Subject) -> Finding:
+
+def from_zero_states(experiment: Experiment) -> Experiment:
+    """The experiment, which starts from initial states of zero, with that said where the problem does not."""
+
+    @wraps(experiment)
+    def told(subject: Subject) -> tuple[str, str]:
+        outcome, says = experiment(subject)
+        given = any(state.any() for state in subject.problem.initial_state.values())
+        return outcome, f"{says} (from zero states)" if given and "of zero" not in says else says
+
+    return told
+
+
+@from_zero_states
+def one_step(subject: Subject) -> tuple[str, str]:
     """Is it right where there is no recurrence?"""
     answer = subject.ask(derived.cut(derived.at_rest(subject.problem), timesteps=1))
     wrong = [row.name for row in answer.wrong]
@@ -37,7 +53,8 @@ def one_step(subject: Subject) -> Finding:
     return SUSPECT, f"wrong at T = 1 in gate {' '.join(gates)}: the step itself, not the recurrence"
 
 
-def two_steps(subject: Subject) -> Finding:
+@from_zero_states
+def two_steps(subject: Subject) -> tuple[str, str]:
     """Is it right for the shortest recurrence, and if not, is its last step?"""
     T = subject.problem.x.shape[1]
     if T == 1:

@@ -154,7 +154,10 @@ def contrast(
     subject: Subject, problem: Problem | None, where: str, *, if_exact: str, if_wrong: str
 ) -> Finding:
     """The answer as given against that to a derived problem: only the first being wrong says most."""
-    wrong = subject.ask(problem).wrong
+    answer = subject.ask(problem)
+    if not any(answer.problem.reference.gradients[name].any() for name in answer.problem.weights):
+        raise NotApplicable(f"every gradient is zero {where}")  # a dead relu, which is right by chance
+    wrong = answer.wrong
     if subject.base.wrong and wrong:
         return RULED_OUT, f"wrong {where} too: {if_wrong}"
     if subject.base.wrong:

@@ -213,3 +213,16 @@ def test_a_wrong_derivative_of_the_loss():
     report = check(CASE, odd)
     assert report.headline.startswith("gradient mismatch: right where dy is given, so it is dy: ")
     assert report.diagnoses[0].quantity == "dlogits"  # as far as the gradients alone can tell it from dy
+
+
+def test_leads_that_would_mislead_are_not_told():
+    """Where another forward pass shows in the gradients alone, no backward equation is a diagnosis either."""
+
+    def another_gate(problem):
+        weights = {name: np.where(name == "lstm/bias", 1.7, 1.0) * w for name, w in problem.weights.items()}
+        return replace(problem, weights=weights).reference.gradients
+
+    report = check(CASE, another_gate)
+    assert report.headline.startswith("gradient mismatch: another forward pass, or something added")
+    assert report.investigation.diagnoses
+    assert report.diagnoses == ()

@@ -6,7 +6,7 @@ import numpy as np
 
 from reference_impl import LSTM, Dense, Sequential
 from tapecheck import Case
-from tapecheck.probes import EXPERIMENTS, NOT_APPLICABLE, RIGHT
+from tapecheck.probes import EXPERIMENTS, NOT_APPLICABLE, RIGHT, probe
 
 
 def test_code_for_one_shape(shipped, probed):
@@ -53,6 +53,25 @@ def test_gradients_of_any_kind_do_no_harm(changed, outcomes):
 
     found = outcomes(changed(odd))
     assert (found.pop("forward"), set(found.values())) == (NOT_APPLICABLE, {RIGHT})
+
+
+def test_a_dead_row_proves_nothing(edited):
+    """Where relu lets nothing of the first sample through, being exact at B = 1 says nothing of the batch."""
+    model = Sequential([LSTM(4), Dense(2, activation="relu")])
+    problem = Case("probes-dead-row", model, 3, 5, 3).problem()
+    linear = Sequential([LSTM(4), Dense(2)]).forward(problem).output
+    bias = problem.weights["dense/bias"] - linear[0] - 1e-3
+    problem = replace(problem, weights=problem.weights | {"dense/bias": bias})
+    output = problem.reference.output
+    assert not output[0].any()
+    assert output.any()
+    found = {
+        each.name: each for each in probe(edited("dW_x = dW_x + x_t.T @ dz", "dW_x = x_t.T @ dz"), problem)
+    }
+    assert (found["one row"].outcome, found["one row"].says) == (
+        NOT_APPLICABLE,
+        "every gradient is zero at B = 1",
+    )
 
 
 def test_code_without_the_free_upstream(shipped, probed):

@@ -28,6 +28,16 @@ def test_a_mistake_behind_clipping_is_named(how, room):
     assert "0.01" in found[1].equation
 
 
+def test_clipping_that_is_not_reached_beside_a_mistake(room):
+    """A limit that no gradient of these problems reaches shows with larger targets, and both are named."""
+    problem, fault = room.problem, room.fault("df", "df = dc * c")
+    both = fault + clipped_by_value(50, problem.tensors)
+    assert both.run(problem).gradients["lstm/kernel"].max() < 10
+    found = diagnose(both, problem, both(problem))
+    assert [(each.quantity, each.certain) for each in found] == [("df", True), ("clipping", True)]
+    assert found[1].equation == "every gradient clipped to +-50"
+
+
 def test_clipping_before_something_unknown_is_a_lead(room):
     """Where no known mistake is behind it the clipping is said, and not as the whole truth."""
 
