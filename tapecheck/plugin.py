@@ -102,7 +102,7 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
 
     def checked(case: Case | Problem | str, implementation: Implementation | None = None) -> Report:
         __tracebackhide__ = True
-        name = ""
+        name, refused = "", ""
         try:
             if implementation is None and path:
                 implementation, name = imported(path), path
@@ -110,7 +110,9 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Report]:
                 implementation = Limited(implementation, limit, config.stash[TERMINAL])
             report = check(case, implementation, pairs=config.getoption("--pairs"), name=name)
         except BadInput as problem:
-            pytest.fail(str(problem), pytrace=False)
+            refused = str(problem)
+        if refused:  # out of the handler, so that pytest does not print the exception as well
+            pytest.fail(refused, pytrace=False)
         if report.answer.not_done:  # it raised NotImplementedError, which says so
             pytest.skip(f"the implementation {report.answer.failure}")
         nearest = max(report.rows, key=lambda tensor: tensor.share_of_limit)

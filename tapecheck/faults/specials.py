@@ -33,7 +33,10 @@ def specials() -> Iterator[Written]:
             {target: f"{target} = {value} + (steps[-1]['h'] * 0 if t == T - 1 else {target})"},
         )
     for k in range(1, 7):
-        for when, said in ((f"t > T - {k}", f"after {k} steps"), (f"(T - t) % {k}", f"every {k} steps")):
+        for when, said in (
+            (f"t > T - {k}", f"after {k} step{'s' * (k > 1)}"),
+            (f"(T - t) % {k}", f"every {k} steps"),
+        ):
             if k > 1 or "after" in said:
                 yield (
                     *("truncation", "truncation", carried, f"dh_next = dc_next = 0 {said} from the end", ""),

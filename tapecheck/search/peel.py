@@ -34,7 +34,7 @@ CAUSES = {
     "dc": ("dc", "dc_next", *WHOLE),
     "dc_next": ("dc_next", "dc", *WHOLE),
     "dh_next": ("dh_next", "dh", "dh_above", *WHOLE),
-    "dh_above": ("dh_above", "dh", "dh_next", "dx", "scale", "sign"),
+    "dh_above": ("dh_above", "dh", "dh_next", "dx", "truncation", "scale", "sign"),
     "dlogits": ("dlogits", "dy", "dW_y", "scale", "sign"),
     "dy": ("dy", "dlogits", "dW_y", "scale", "sign"),
     "db_y": ("db_y", "db"),

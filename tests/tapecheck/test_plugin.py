@@ -334,3 +334,16 @@ def test_another(gradient_check):
             result.gradients["x"], factor * named(["one-step"])[0].problem().reference.gradients["x"]
         )
     assert f".tapecheck/{files[1]}" in folder.runpytest_subprocess("-p", "no:cacheprovider").stdout.str()
+
+
+def test_a_refusal_is_said_once(users):
+    """What `check` refuses fails the test in one message, without the exception that carried it."""
+    test = """
+def test_gradients(gradient_check):
+    gradient_check("no-such-case")
+"""
+    result = users(RIGHT, test).runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    said = result.stdout.str()
+    assert said.count("no case is named 'no-such-case'") == 1
+    assert "During handling" not in said
