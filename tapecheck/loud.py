@@ -8,6 +8,7 @@ from dataclasses import replace
 from tapecheck.answer import ask
 from tapecheck.fit import Seen
 from tapecheck.problem import Implementation, Problem, Result
+from tapecheck.questions import usable
 
 LOUDER = 1000
 # Losses whose gradient grows with the targets.
@@ -23,10 +24,15 @@ def loud(problem: Problem) -> Problem:
 
 
 def heard(implementation: Implementation, seen: Iterable[Seen]) -> list[Seen]:
-    """The answers to the loud problems of some, as far as there are any."""
-    problems = [loud(each.problem) for each in seen if each.problem.loss in GROWS]
-    answers = [(problem, ask(implementation, problem)) for problem in problems]
-    return [Seen(problem, answer.result) for problem, answer in answers if not answer.failure]
+    """The answers to the loud problems of some, as far as there are any with the same tensors."""
+    found = []
+    for each in seen:
+        if each.problem.loss in GROWS:
+            problem = loud(each.problem)
+            answer = ask(implementation, problem)
+            if not answer.failure and usable(problem, answer.result, each.gradients.keys()):
+                found.append(Seen(problem, answer.result))
+    return found
 
 
 def wrong_when_loud(implementation: Implementation, problem: Problem) -> tuple[Problem, Result] | None:

@@ -10,8 +10,10 @@ from tapecheck.faults.specials import UNPACKED, Written
 UNPACK = f"{UNPACKED} = steps[t].values()"
 CARRIED = "dh_next = dz @ W_h.T; dc_next = dc * f"
 DZ = "np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1)"
+DLOGITS = "(dy if from_logits else activation(layer.activation).backward(dy, logits, y))"
 FROM_EITHER_END = {"t % {} or t == 0": "start", "(T - t) % {}": "end"}
 CARRIES = {"dh_next": "dz @ W_h.T", "dc_next": "dc * f"}
+WEIGHTS = {"dh_next": "W_h", "dx_t": "W_x"}
 
 
 def steps() -> Iterator[Written]:
@@ -23,8 +25,7 @@ def steps() -> Iterator[Written]:
         "dc_next": "dc_next = dc * f if t else dc_next",
     }
     starts = {"dh": "dh = (dh_above + dh_next) * (t < T - 1)"}
-    of_head = "dlogits = (dy if from_logits else activation(layer.activation).backward(dy, logits, y)) * "
-    of_head += "(np.ones(1) if x.ndim < 3 else np.arange(x.shape[1]) {})[:, None]"
+    of_head = f"dlogits = {DLOGITS} * (np.ones(1) if x.ndim < 3 else np.arange(x.shape[1]) {{}})[:, None]"
     for wrong, lines, kept, note in (
         (first, ends, "> 0", "range(T - 1, 0, -1) stops one step early"),
         (last, starts, "< x.shape[1] - 1", "range(T - 2, -1, -1) starts one step late"),
@@ -184,9 +185,6 @@ def other_steps() -> Iterator[Written]:
             )
 
 
-WEIGHTS = {"dh_next": "W_h", "dx_t": "W_x"}
-
-
 def exchanged() -> Iterator[Written]:
     """Two equations, each with the other's right-hand side; one gate's derivative for all gates of sigma."""
     values = {"di": "dc * g", "df": "dc * c_prev", "dg": "dc * i", **CARRIES}
@@ -228,31 +226,20 @@ def concatenated() -> Iterator[Written]:
     """The kernels in one matrix, [x, h] or [h, x], and its gradient cut at the wrong place; and rows that are
     in two orders, of samples and of steps.
     """
-    for order, wrong_h, wrong_x in (
-        ("[x, h]", "[:, :H]", "[:, H:]"),
-        ("[h, x]", "[:, D:]", "[:, :D]"),
+    for order, stack, cut_h, cut_x in (
+        ("[x, h]", "W_x, W_h", "[:, :H]", "[:, H:]"),
+        ("[h, x]", "W_h, W_x", "[:, D:]", "[:, :D]"),
+        ("[1, x, h]", "weights['bias'][None], W_x, W_h", "[:, D:D + H]", "[:, :D]"),
     ):
-        stack = "W_x, W_h" if order == "[x, h]" else "W_h, W_x"
-        d_both = f"(dz @ np.concatenate([{stack}]).T)"
-        cut = {"dh_next": wrong_h, "dx_t": wrong_x}
-        cut = {name: where.replace("H", "len(W_h)").replace("D", "len(W_x)") for name, where in cut.items()}
+        cut = {"dh_next": cut_h, "dx_t": cut_x}
+        sizes = {n: where.replace("H", "len(W_h)").replace("D", "len(W_x)") for n, where in cut.items()}
         for names in (("dh_next",), ("dx_t",), ("dh_next", "dx_t")):
-            quantity = names[0].replace("dx_t", "dx")
             yield (
-                *(quantity, "layout", f"d{order} cut after {order[1]}"),
-                "; ".join(f"{n} = d{order}{wrong_h if n == 'dh_next' else wrong_x}" for n in names),
-                f"d{order} = dz @ W.T holds the gradients of x and h in the order of {order}",
-                {name: f"{name} = {d_both}{cut[name]}" for name in names},
+                *(names[0].replace("dx_t", "dx"), "layout", f"x and h of d{order} at their own places"),
+                "; ".join(f"{name} = d{order}{cut[name]}" for name in names),
+                f"d{order} = dz @ W.T holds the gradients in the order of {order}",
+                {name: f"{name} = (dz @ np.concatenate([{stack}]).T){sizes[name]}" for name in names},
             )
-    both = '(dz @ np.concatenate([weights["bias"][None], W_x, W_h]).T)'
-    cut = {"dh_next": "[:, len(W_x):-1]", "dx_t": "[:, :len(W_x)]"}
-    for names in (("dh_next",), ("dx_t",), ("dh_next", "dx_t")):
-        yield (
-            *(names[0].replace("dx_t", "dx"), "layout", "d[1, x, h] cut after 1 and after x"),
-            "; ".join(f"{n} = d[1, x, h]{'[:, D:D+H]' if n == 'dh_next' else '[:, :D]'}" for n in names),
-            "the bias's 1 stands first",
-            {name: f"{name} = {both}{cut[name]}" for name in names},
-        )
     dzs = "np.stack([np.concatenate([s[f'dz_{k}'] for k in 'ifgo'], axis=1) for s in d_steps])"
     for target, of in (("dW_x", "x_t"), ("dW_h", "h_prev")):
         rows = f"np.stack([s['{of}'] for s in steps], axis=1)"
@@ -277,7 +264,6 @@ def of_the_head() -> Iterator[Written]:
     ):
         said = source.replace("activation(layer.activation).backward(dy, logits, y)", "dy * y'")
         yield "dlogits", kind, right, f"dlogits = {said}", "", {"dlogits": f"dlogits = {source}"}
-    given = "(dy if from_logits else activation(layer.activation).backward(dy, logits, y))"
     for some, which in (
         ("first output", "(np.arange(dy.shape[-1]) == 0)"),
         ("last output", "(np.arange(dy.shape[-1]) == dy.shape[-1] - 1)"),
@@ -287,7 +273,7 @@ def of_the_head() -> Iterator[Written]:
         yield (
             *("dlogits", "samples left out", right, f"dlogits = 0 but for the {some}"),
             "every output of every sample has its share in the loss",
-            {"dlogits": f"dlogits = {given} * {which}"},
+            {"dlogits": f"dlogits = {DLOGITS} * {which}"},
         )
     d_rows = "dy.reshape(d_rows.shape)"
     lines = {"dW_y": f"x_rows.T @ {d_rows}", "db_y": f"{d_rows}.sum(axis=0)", "dh_above": "dy @ W_y.T"}

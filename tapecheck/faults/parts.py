@@ -108,8 +108,9 @@ def one_block(target: str, number: int, wrong: str, right: str) -> CodeType:
     )
 
 
+# The mistakes in one term that are tried.
+OF_A_TERM = ("factor dropped", "quantity swapped", COPIED, OFF_BY_ONE)
 # The two terms of dc, as the textbook writes them and as they are told apart once dc is their sum.
-OF_A_TERM = ("factor dropped", "quantity swapped", COPIED, OFF_BY_ONE)  # the mistakes in one that are tried
 TERMS = {"d_phi(dh * o, c, phi_c)": "(dc - dc_next)", "dc_next": "dc_next"}
 
 
