@@ -34,7 +34,7 @@ def specials() -> Iterator[Written]:
         )
     for k in range(1, 7):
         for when, said in (
-            (f"t > T - {k}", f"after {k} step{'s' * (k > 1)}"),
+            (f"t > T - {k}", f"after {k} steps"),
             (f"(T - t) % {k}", f"every {k} steps"),
         ):
             if k > 1 or "after" in said:
