@@ -5,7 +5,7 @@ reproduces all of its numbers on all of them, to rounding, is what the implement
 the mistakes are looked for on the implementation's own values (tapecheck/search). TensorFlow takes no part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -114,6 +114,12 @@ def partly(known: Sequence[Fault], seen: Seen) -> list[Diagnosis]:
     helping = [fault for fault in known if hits[fault] > right]
     ranked = sorted(helping, key=lambda fault: (-len(hits[fault]), fault.rank))
     return [
-        partial(fault, f"Explains {', '.join(sorted(hits[fault] - right))} and not the rest")
-        for fault in ranked[:2]
+        partial(fault, explained(hits[fault] - right, seen.tensors.keys() - right)) for fault in ranked[:2]
     ]
+
+
+def explained(tensors: Set[str], wrong: Set[str]) -> str:
+    """Which of the wrong tensors a fault explains."""
+    if tensors == wrong:
+        return "Explains all that is wrong here, and not the answers to other problems"
+    return f"Explains {', '.join(sorted(tensors))} and not the rest"

@@ -5,6 +5,8 @@ clipped at a limit which they do not reach are right until they do.
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from tapecheck.answer import ask
 from tapecheck.fit import Seen
 from tapecheck.problem import Implementation, Problem, Result
@@ -37,7 +39,7 @@ def heard(implementation: Implementation, seen: Iterable[Seen]) -> list[Seen]:
 
 def wrong_when_loud(implementation: Implementation, problem: Problem) -> tuple[Problem, Result] | None:
     """The loud problem and the answer to it, where that is wrong; None where it is right, where there is no
-    such problem, and where it is not answered.
+    such problem, and where it is not answered, or by NaN and inf: what overflows may be right as asked.
     """
     if problem.loss not in GROWS:
         return None
@@ -46,5 +48,7 @@ def wrong_when_loud(implementation: Implementation, problem: Problem) -> tuple[P
     if answer.failure:
         return None
     seen = Seen(louder, answer.result)
+    if not all(np.isfinite(array).all() for array in seen.tensors.values()):
+        return None
     off = max((error * float(seen.eps) for error in seen.errors(seen.truth).values()), default=0.0)
     return (louder, answer.result) if off > OFF else None

@@ -79,7 +79,7 @@ class Report:
         if self.answer.unlike_first:
             wrongs.insert(0, f"{CHANGES}: right when first asked, not the second time")
         if self.loud:
-            wrongs.insert(0, f"right as asked, wrong with {LOUDER} times the targets: gradients are clipped")
+            wrongs.insert(0, f"right as asked, wrong with {LOUDER} times the targets: something is clipped")
         if not any(tensor.verdict != UNCHECKED for tensor in self.tensors.values()):
             wrongs.append("no gradient was returned")
         wrongs += [

@@ -240,3 +240,17 @@ def test_weight_decay_inside_the_backward_pass(names, quantity, equation):
     (found,) = diagnoses(implementation)
     assert (found.quantity, found.fault, found.certain) == (quantity, "term added", True)
     assert found.equation == equation
+
+
+def test_a_mistake_of_one_size_alone_is_a_lead():
+    """What explains this case and no other is said so, and not for certain."""
+    shape, fault = CASE.problem().x.shape, fault_of(CASE, "df", "df = dc * c")
+
+    def implementation(problem):
+        return fault(problem) if problem.x.shape == shape else problem.reference
+
+    first = diagnoses(implementation)[0]
+    assert (first.equation, first.certain) == ("df = dc * c", False)
+    assert first.explanation.endswith(
+        "Explains all that is wrong here, and not the answers to other problems"
+    )
