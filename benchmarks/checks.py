@@ -97,7 +97,7 @@ def gradcheck(threads: int | None = None) -> Prepared:
 
     def passes(atol: float = 1e-5, rtol: float = 1e-3) -> bool:
         torch.set_num_threads(threads)
-        # PyTorch's own check, with its default tolerances when it is timed
+        # timed with PyTorch's own tolerances; `error` asks with others, and is to be answered, not raised to
         return bool(torch.autograd.gradcheck(loss, inputs, atol=atol, rtol=rtol, raise_exception=False))
 
     def error(found: Any) -> float:

@@ -28,7 +28,6 @@ from reference_impl.spec import (
 
 # The column order of Keras's kernels, everywhere in this project. Keras calls g "c".
 GATES = ("i", "f", "g", "o")
-I, F, G, O = range(4)  # noqa: E741  # the gates' names in the derivation
 
 # Arguments that are True or False.
 SWITCHES = (

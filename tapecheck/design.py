@@ -59,7 +59,7 @@ class Design:
         if self.tolerance is None:
             return right.error(answer) > ROUNDING
         values = flat(answer)
-        rtol, atol = self.tolerance  # a published test's own; ours has none
-        return not all(
+        rtol, atol = self.tolerance
+        return not all(  # by the comparison that the published test makes, with its tolerance
             np.allclose(values[name], array, rtol=rtol, atol=atol) for name, array in right.tensors.items()
         )

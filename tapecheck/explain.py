@@ -133,9 +133,8 @@ def explain(name: str) -> str:
         lines, why = [f"{name}  (no single equation)"], WHOLE[name]
     else:
         lines, why = [f"{name}  {EXPLANATIONS[name].shape}"], EXPLANATIONS[name].why
-        if name != "dy":
-            equation, location = equation_of(name)
-            lines.append(f"  {equation}  ({location})")
+        equation, location = equation_of(name)
+        lines.append(f"  {equation}  ({location})")
     lines += textwrap.wrap(why, 88, initial_indent="  ", subsequent_indent="  ")
     mistakes = known_mistakes(name)
     if mistakes:

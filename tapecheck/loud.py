@@ -20,16 +20,21 @@ GROWS = (None, "mean_squared_error")
 OFF = 1e-2
 
 
-def loud(problem: Problem) -> Problem:
-    """That problem."""
-    return replace(problem, y=LOUDER * problem.y)
+def grows(problem: Problem) -> bool:
+    """Whether the gradients of its loss grow with the targets."""
+    return problem.loss in GROWS
+
+
+def loud(problem: Problem, times: int = LOUDER) -> Problem:
+    """The problem with so many times its targets."""
+    return replace(problem, y=times * problem.y)
 
 
 def heard(implementation: Implementation, seen: Iterable[Seen]) -> list[Seen]:
     """The answers to the loud problems of some, as far as there are any with the same tensors."""
     found = []
     for each in seen:
-        if each.problem.loss in GROWS:
+        if grows(each.problem):
             problem = loud(each.problem)
             answer = ask(implementation, problem)
             if not answer.failure and usable(problem, answer.result, each.gradients.keys()):
@@ -41,7 +46,7 @@ def wrong_when_loud(implementation: Implementation, problem: Problem) -> tuple[P
     """The loud problem and the answer to it, where that is wrong; None where it is right, where there is no
     such problem, and where it is not answered, or by NaN and inf: what overflows may be right as asked.
     """
-    if problem.loss not in GROWS:
+    if not grows(problem):
         return None
     louder = loud(problem)
     answer = ask(implementation, louder)

@@ -70,9 +70,10 @@ class Moved(NDArrayOperatorsMixin):
     def dtype(self) -> np.dtype:
         return self.real.dtype
 
-    @property
-    def T(self) -> "Moved":  # noqa: N802  # NumPy's name
+    def transposed(self) -> "Moved":
         return Moved(self.real.T, self.moves.transpose(0, *range(self.ndim, 0, -1)))
+
+    T = property(transposed)
 
     def __len__(self) -> int:
         return len(self.real)

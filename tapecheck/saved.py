@@ -77,7 +77,7 @@ def numeric(value: Any) -> Array:
     """The value as an array that a file can hold; what has no numbers is kept as its text."""
     try:
         array = np.asarray(value)
-    except Exception:  # a ragged list, or anyone's object, such as a tensor that is on a tape
+    except Exception:  # whatever anyone's object raises, such as a tensor that is on a tape: its text is kept
         return np.asarray(repr(value))
     return np.asarray(repr(value)) if array.dtype == object else array
 

@@ -14,14 +14,15 @@ from tapecheck.answer import ask
 from tapecheck.diagnosis import Diagnosis, finding, mended, unknown
 from tapecheck.faults import Fault, program
 from tapecheck.fit import Seen, alike, fitting
-from tapecheck.problem import Implementation, Problem
+from tapecheck.loud import grows, loud
+from tapecheck.problem import Implementation
 from tapecheck.progress import bar
 from tapecheck.questions import elsewhere, usable
 from tapecheck.search.peel import DEPTH, MOST_RUNS, Search
 from tapecheck.search.reading import roomy
 
-# How much farther off the targets of a strong problem are.
-STRONG = 30.0
+# How many times the targets are asked for besides: enough for gradients to reach what they are clipped at.
+STRONGER = 30
 # What is complete on one problem, and sets of faults that come to the same there, of which so many are
 # tried on the others.
 MOST_STATES, MOST_SETS = 12, 60
@@ -63,19 +64,16 @@ def several(
 def rooms(implementation: Implementation, checked: Seen) -> Iterator[Seen]:
     """The implementation's wrong answers to problems with room to read them, and then the one checked."""
     for case in roomy(checked.problem.case):
-        for problem in (case.problem(), strong(case.problem())):
+        asked = [case.problem()]
+        if grows(asked[0]):
+            asked.append(loud(asked[0], STRONGER))
+        for problem in asked:
             answer = ask(implementation, problem)
             if not answer.failure and usable(problem, answer.result, checked.gradients.keys()):
                 found = Seen(problem, answer.result)
                 if not found.is_right:
                     yield found
     yield checked
-
-
-def strong(problem: Problem) -> Problem:
-    """The same with targets far off, so that gradients reach limits that they are clipped at."""
-    far = problem.loss in (None, "mean_squared_error")
-    return replace(problem, y=STRONG * problem.y) if far else problem
 
 
 def named(equals: Sequence[Sequence[Fault]], forward: Fault | None, seen: Sequence[Seen]) -> list[Diagnosis]:

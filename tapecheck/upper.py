@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference_impl import LSTM, Dense, Sequential
-from reference_impl.lstm import GATES, F, I, O
+from reference_impl.lstm import GATES
 from reference_impl.spec import Array, Arrays, Layer
 from tapecheck.exact import Exact, longdouble, run_textbook
 from tapecheck.problem import Problem
@@ -107,9 +107,8 @@ def named(layer: str, **tensors: Array) -> Arrays:
 
 def open_gates(units: int) -> Array:
     """A bias (4H,) with which i and o are 1, and f is 0."""
-    bias = np.zeros((4, units))
-    bias[[I, O]], bias[F] = OPEN, -OPEN
-    return bias.ravel()
+    of_gate = {"i": OPEN, "f": -OPEN, "g": 0, "o": OPEN}
+    return np.repeat([of_gate[gate] for gate in GATES], units).astype(float)
 
 
 def inputs_of(clear: Problem, below: list[str]) -> Array | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from reference_impl import LSTM, Named
 from reference_impl.losses import LOSSES, target_problems
-from reference_impl.lstm import F
+from reference_impl.lstm import GATES
 from reference_impl.spec import Array, BadInput, Shape, look_up
 from tapecheck.problem import Problem
 
@@ -79,7 +79,7 @@ def without_dc_next(problem: Problem) -> Problem | None:
 
     def close(bias: Array) -> Array:
         gates = bias.reshape(4, -1).copy()
-        gates[F] = CLOSED
+        gates[GATES.index("f")] = CLOSED
         return gates.ravel()
 
     return edit_weights(problem, "bias", close)

@@ -67,7 +67,7 @@ class Judged:
     def traced(self) -> Exact:
         """The exact values, with a trace that is known. Raises NotApplicable where it is not."""
         try:
-            self.true.trace  # noqa: B018  # reading it computes it
+            _ = self.true.trace  # computed here, or never
         except NotEnclosed as reason:
             raise NotApplicable(str(reason)) from reason
         return self.true

@@ -143,7 +143,7 @@ def test_the_oracle_and_the_rest_are_told_apart(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", CHECKS)
 def test_every_gradient_check_finds_the_right_derivatives(name: str) -> None:
     """What is timed passes, and is as near to the exact derivatives as it claims to be."""
-    if not find_spec(CHECKS[name].library):  # nor is any of these
+    if not find_spec(CHECKS[name].library):  # none is required here either
         pytest.skip(f"{CHECKS[name].library} is not installed")
     step, error = CHECKS[name].prepare()
     exact_to_rounding = CHECKS[name].library == "numpy"

@@ -132,9 +132,8 @@ def test_what_the_oracle_uses_is_keras_s_function(title: str, which: Which) -> N
         y = IN_FLOAT64[named.name](at, **named.arguments)
     expected = keras_pass(which, z)
     for found, theirs in zip((y, tape.gradient(y, at)), expected, strict=True):
-        np.testing.assert_allclose(
-            found, theirs, rtol=0, atol=4 * np.finfo("float32").eps * np.abs(theirs).max()
-        )
+        four_eps = 4 * np.finfo("float32").eps * np.abs(theirs).max()  # the same steps in another order
+        assert np.abs(found - theirs).max() <= four_eps
 
 
 CANCELLING: list[tuple[str, Which, float, int]] = [

@@ -149,21 +149,17 @@ def test_complex_step_at_zero(which):
     assert min(errors("y", stepped, each, z.dtype).max() for each in taken) <= LIMIT
 
 
-@every_configuration
+@pytest.mark.parametrize("which", [which for which in CONFIGURATIONS if name_of(which) not in WRONG], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_keras_s_choice_at_every_kink(which, dtype):
     """Where two pieces meet, the derivative is the one that Keras takes."""
     z = np.array([KINKS], dtype)
-    if name_of(which) in WRONG:
-        pytest.skip("Keras computes another function")
     if name_of(which) == "celu":
         z = z[z != 0][None]  # where Keras takes 2, and 1 is right: docs/findings.md
     dy, one = samples(dtype, 1, z.shape)[1], activation(which)
     expected = by_keras(which, z, dy)[1]
     found = one.backward(dy, z, one.value(z))
-    np.testing.assert_allclose(
-        found, expected, rtol=0, atol=LIMIT * np.finfo(dtype).eps * np.abs(expected).max()
-    )
+    assert np.abs(found - expected).max() <= LIMIT * np.finfo(dtype).eps * np.abs(expected).max()
 
 
 @every_configuration
@@ -206,6 +202,7 @@ def test_couples_says_whether_entries_depend_on_each_other(which):
     one = activation(which)
     y = one.value(z)
     factor = dy * one.backward(np.ones_like(dy), z, y)
+    # products in another order: a few roundings, where coupled entries change the first digits
     assert np.allclose(one.backward(dy, z, y), factor, rtol=1e-12, atol=0) == (not one.couples)
 
 
@@ -221,7 +218,7 @@ def test_in_place_is_the_defined_one(which):
     by_rows = [array.swapaxes(1, 2) for array in (z, y, dz, dy)]
     np.testing.assert_array_max_ulp(by_rows[1], defined.value(by_rows[0]), 4)
     due = defined.backward(by_rows[3], by_rows[0], by_rows[1])
-    np.testing.assert_allclose(by_rows[2], due, rtol=0, atol=4 * np.finfo(float).eps)
+    assert np.abs(by_rows[2] - due).max() <= 4 * np.finfo(float).eps  # of gradients about 1
     if written.of_minus:
         written.of_minus(-z, of_minus)
         assert np.array_equal(of_minus, y)

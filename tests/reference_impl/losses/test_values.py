@@ -46,6 +46,14 @@ EVERY = [
     if not look_up(LOSSES, loss).fits(shape, **look_up(LOSSES, loss).arguments)
 ]
 
+# Keras computes ctc in float32 whatever it is given.
+IN_KERAS = [
+    pytest.param(*each.values, dtype, id=f"{each.id}-{dtype}")
+    for each in EVERY
+    for dtype in ("float64", "float32")
+    if (each.values[0], dtype) != ("ctc", "float64")
+]
+
 
 def drawn(found, shape, dtype="float64"):
     """Targets as the loss draws them, and outputs within its range."""
@@ -93,12 +101,9 @@ def test_derivative_is_that_of_the_value(loss, shape):
     assert error(expected, exactly(found, y_true, y)[1], np.finfo(float).eps) <= FACTOR * FLOOR
 
 
-@pytest.mark.parametrize(("loss", "shape"), EVERY)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loss", "shape", "dtype"), IN_KERAS)
 def test_values_and_derivative_are_those_of_keras(loss, shape, dtype):
     """Keras's own `call` and its tape, and the table in the same dtype, agree with the exact numbers."""
-    if loss == "ctc" and dtype == "float64":
-        pytest.skip("Keras computes it in float32")
     found = look_up(LOSSES, loss)
     y_true, y = drawn(found, shape, dtype)
     eps = np.finfo(dtype).eps
