@@ -44,10 +44,10 @@ class Workload:
     @property
     def products(self) -> list[tuple[int, int, int]]:
         """Sizes of the pass's products (m, k) @ (k, n), one by one as `reference_impl/recurrence.py` asks for
-        them: z and dh of each step, dW and dx of ROWS rows at once, and the head's three.
+        them: z and dh of each step, dW and dx of up to ROWS rows at once, and the head's three.
         """
         B, T, D, H, K = self.B, self.T, self.D, self.H, self.K
-        steps = -(-ROWS // B)
+        steps = -(-T // -(-T * B // ROWS))
         rows = [min(steps, T - start) * B for start in range(0, T, steps)]
         found = [(4 * H, H + D + 1, B)] * T + [(H, 4 * H, B)] * T
         found += [(H + D + 1, n, 4 * H) for n in rows] + [(D, 4 * H, n) for n in rows]

@@ -26,7 +26,8 @@ from reference_impl.spec import (
 class DenseCache(NamedTuple):
     """What the forward pass keeps."""
 
-    x: Array  # (..., H)
+    rows: Array  # (N, H), those of x in the order in which they lie in memory
+    batch_last: bool  # whether that is the order of (T, B, H), and not that of x
     logits: Array  # (..., K)
     y: Array  # (..., K)
 
@@ -82,15 +83,18 @@ class Dense(Layer):
         return {name: draw(rng, self, name, shape) for name, shape in shapes.items()}
 
     def forward(self, weights: Arrays, x: Array, given: Arrays) -> tuple[Array, DenseCache]:
-        if batch_last(x):
+        turned = batch_last(x)
+        x_rows = x.transpose(2, 1, 0).reshape(x.shape[-1], -1).T if turned else rows(x)
+        logits = x_rows.dot(weights["kernel"])
+        if turned:
             B, T, _ = x.shape
-            logits = columns(x).T.dot(weights["kernel"]).reshape(T, B, -1).swapaxes(0, 1).copy()
+            logits = logits.reshape(T, B, -1).swapaxes(0, 1).copy()
         else:
-            logits = rows(x).dot(weights["kernel"]).reshape(self.output_shape(x.shape))
+            logits = logits.reshape(self.output_shape(x.shape))
         if self.use_bias:
             logits += weights["bias"]
         y = activation(self.activation).value(logits)
-        return y, DenseCache(x, logits, y)
+        return y, DenseCache(x_rows, turned, logits, y)
 
     def backward(
         self, weights: Arrays, cache: DenseCache, dy: Array, upstream: Mapping[str, Array] = NOTHING
@@ -100,18 +104,13 @@ class Dense(Layer):
 
     def backward_from_logits(self, weights: Arrays, cache: DenseCache, dlogits: Array) -> Arrays:
         """As `backward`, for a loss whose gradient is taken with respect to the logits."""
-        x, W_y = cache.x, weights["kernel"]
-        if batch_last(x):
+        W_y = weights["kernel"]
+        if cache.batch_last:
             dlogits = dlogits.swapaxes(0, 1)  # (T, B, K)
-            gradients = {
-                "x": (W_y @ dlogits.swapaxes(1, 2)).transpose(2, 0, 1),
-                "kernel": columns(x).dot(rows(dlogits)),
-            }
+            dx = (W_y @ dlogits.swapaxes(1, 2)).transpose(2, 0, 1)
         else:
-            gradients = {
-                "x": rows(dlogits).dot(W_y.T).reshape(x.shape),
-                "kernel": rows(x).T.dot(rows(dlogits)),
-            }
+            dx = rows(dlogits).dot(W_y.T).reshape(*dlogits.shape[:-1], -1)
+        gradients = {"x": dx, "kernel": cache.rows.T.dot(rows(dlogits))}
         if self.use_bias:
             gradients["bias"] = rows(dlogits).sum(axis=0)
         return gradients
@@ -120,11 +119,6 @@ class Dense(Layer):
 def rows(array: Array) -> Array:
     """(..., H) as (N, H): one product for every step of every sample."""
     return array.reshape(-1, array.shape[-1])
-
-
-def columns(array: Array) -> Array:
-    """(B, T, H) as (H, T*B)."""
-    return array.transpose(2, 1, 0).reshape(array.shape[-1], -1)
 
 
 def batch_last(x: Array) -> bool:

@@ -1,22 +1,54 @@
-"""Memory that is used again.
+"""Memory that is used again: what one pass lets go of, the next one takes.
 
-glibc gives blocks of 128 kB and more back to the system when they are freed, and the next pass waits for
-the same pages once more, each of them zeroed: up to a third of the time of (32, 50, 64, 128, 10). It stops
-doing so for blocks up to the largest that it has seen freed, 32 MB at most, and keeps twice that at the end
-of the heap. Other allocators are not affected.
+A new page of memory is zeroed by the system before anybody may use it, and a pass of (64, 100, 256, 512, 10)
+would ask for 130 MB of them each time: a tenth of its time in float32, of (32, 50, 64, 128, 10) up to a third.
+Two things prevent it. Blocks from LARGE on are kept here when nobody uses them any more. What is smaller, and
+what NumPy makes itself, glibc keeps, once it has seen a larger block freed; other allocators are not affected.
 
 Source: mallopt(3), M_MMAP_THRESHOLD.
 """
 
+import math
+import weakref
 from functools import cache
 
 import numpy as np
 
-# The most that glibc takes as an example, with room for what it and NumPy add to a block.
-BLOCK = 2**25 - 2**14
+from reference_impl.spec import Array, Shape
+
+# The most that glibc takes as an example, 32 MB, with room for what it and NumPy add to a block.
+EXAMPLE = 2**25 - 2**14
+# Bytes of a block that is kept here, and of all of them: past that they are let go, and it starts anew.
+LARGE = 2**22
+KEPT = 2**29
+
+# By size, those that nobody uses.
+kept: dict[int, list[Array]] = {}
 
 
 @cache
 def keep_what_is_freed() -> None:
-    """Free one large block, which is never touched and so costs nothing."""
-    np.empty(BLOCK, np.uint8)
+    """Show glibc a large block being freed. It is never touched, and so costs nothing."""
+    np.empty(EXAMPLE, np.uint8)
+
+
+def empty(shape: Shape, dtype: np.dtype) -> Array:
+    """As `np.empty`, where there is one in a block that was used before."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    try:
+        block = kept[size].pop()
+    except (KeyError, IndexError):
+        block = np.empty(size, np.uint8)
+    # Every view of an array refers to the first array of its memory; with that the last of them is gone.
+    first = np.frombuffer(block, dtype)
+    weakref.finalize(first, keep, block).atexit = False
+    return first.reshape(shape)
+
+
+def keep(block: Array) -> None:
+    """Have `empty` take the block for the next array of its size."""
+    if block.size + sum(size * len(blocks) for size, blocks in [*kept.items()]) > KEPT:
+        kept.clear()
+    kept.setdefault(block.size, []).append(block)

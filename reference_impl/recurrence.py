@@ -12,7 +12,7 @@ import numpy as np
 
 from reference_impl.by_gate import block_diagonal, diagonal, gathered, spread
 from reference_impl.inplace import UNREAD, in_place
-from reference_impl.memory import keep_what_is_freed
+from reference_impl.memory import empty, keep_what_is_freed
 from reference_impl.spec import Array, Arrays
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ IFGO = (1, 2, 3, 0)
 
 # Rows of x and h (a row is a step of a sample) after which their share of dW is added up: enough for the
 # full speed of a product, few enough for dz of these steps to stay near.
-ROWS = 2048
+ROWS = 4096
+# Numbers of the last axis that are written in one go where an array is copied transposed, a line of memory.
+BAND = 16
 
 
 class LSTMCache(NamedTuple):
@@ -47,7 +49,7 @@ class LSTMCache(NamedTuple):
 
 def forward(layer: "LSTM", weights: Arrays, x: Array, given: Arrays) -> tuple[Array, LSTMCache]:
     """Output (B, T, H) or (B, H), and what `backward` needs, from `x` (B, T, D)."""
-    keep_what_is_freed()  # once in a process: the arrays of one pass become those of the next
+    keep_what_is_freed()  # once in a process
     (B, T, _), H, dtype = x.shape, layer.units, x.dtype
     sigma, phi = in_place(layer.recurrent_activation, dtype), in_place(layer.activation, dtype)
     W_h, W_x = weights["recurrent_kernel"], weights["kernel"]
@@ -62,16 +64,17 @@ def forward(layer: "LSTM", weights: Arrays, x: Array, given: Arrays) -> tuple[Ar
     # z = [W_h; W_x; b].T @ [h_prev; x_t; 1], one product a step. x @ W_x of all steps at once is faster
     # as a product, but T*B*4H numbers are written, read again and added: no gain, and more memory.
     W = reordered(np.concatenate([W_h, W_x, *([weights["bias"][None]] if layer.use_bias else [])]), OIFG)
-    W_T = W.T.copy()  # (4H, H+D+1)
+    W_T = empty(W.shape[::-1], dtype)  # (4H, H+D+1)
+    copy_turned(W.T, W_T)
     if sigma.of_minus:
         np.negative(W_T[: 3 * H], W_T[: 3 * H])
     sigma_value = sigma.of_minus or sigma.value
     H_rows, x_rows = len(W_h), len(W_h) + len(W_x)
-    hx = np.empty((T + 1, len(W), B), dtype)
-    hx[:T, H_rows:x_rows] = x.transpose(1, 2, 0)
+    hx = empty((T + 1, len(W), B), dtype)
+    copy_turned(x.transpose(1, 2, 0), hx[:T, H_rows:x_rows])
     hx[:, x_rows:] = 1
     h = hx[:, :H] if of_h is None else np.empty((T + 1, H, B), dtype)
-    gates, gated = np.empty((T, 3, H, B), dtype), np.empty((T + 1, 3, H, B), dtype)
+    gates, gated = empty((T, 3, H, B), dtype), empty((T + 1, 3, H, B), dtype)
     c = gated[:, 2]  # (T+1, H, B), as h
     h[0], c[0] = given["initial_h"].T, given["initial_c"].T
 
@@ -136,10 +139,10 @@ def backward(layer: "LSTM", cache: LSTMCache, dy: Array, upstream: Mapping[str, 
     dz = np.empty((4, H, B), dtype)  # one step's
     dz_oif, dz_rows, (dz_o, dz_i, dz_f, dz_g) = dz[:3], dz.reshape(4 * H, B), dz
 
-    steps = -(-ROWS // B)
-    dz_steps = np.empty((4 * H, min(steps, T), B), dtype)
+    steps = -(-T // -(-T * B // ROWS))  # of one part; all parts are as long, but for the last
+    dz_steps = empty((4 * H, steps, B), dtype)
     dW = np.zeros(0, dtype)
-    dx = np.empty((len(W_x), T, B), dtype)
+    dx = empty((len(W_x), T, B), dtype)
     for start in reversed(range(0, T, steps)):
         now = slice(start, min(start + steps, T))
         for t in reversed(range(start, now.stop)):
@@ -207,6 +210,14 @@ def backward(layer: "LSTM", cache: LSTMCache, dy: Array, upstream: Mapping[str, 
     if layer.use_bias:
         gradients["bias"] = dW[x_rows]
     return gradients
+
+
+def copy_turned(source: Array, target: Array) -> None:
+    """Copy a transposed array into an equal shape, a band of the target's last axis at a time: what is written
+    of a line of memory stays in the cache until the line is full.
+    """
+    for start in range(0, target.shape[-1], BAND):
+        target[..., start : start + BAND] = source[..., start : start + BAND]
 
 
 def reordered(columns: Array, order: tuple[int, ...]) -> Array:

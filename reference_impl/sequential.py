@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -212,7 +213,7 @@ class Sequential:
         if said:
             raise BadInput("this model", said)
         return {
-            f"{name}/{tensor}": array.astype(dtype)
+            f"{name}/{tensor}": array.astype(dtype, order="C")
             for name, layer, given, _ in self.shapes(input_shape)
             for tensor, array in layer.init(rng, given).items()
         }
@@ -366,5 +367,11 @@ def own(weights: Mapping[str, Array], name: str) -> Arrays:
     """The weights of the layer `name`, by the layer's own tensor names."""
     if not weights:
         return {}
+    return {tensor: weights[key] for key, tensor in own_names(tuple(weights), name)}
+
+
+@lru_cache(1024)
+def own_names(keys: tuple[str, ...], name: str) -> Sequence[tuple[str, str]]:
+    """Which of the tensor names are of the layer `name`, with the layer's own names of these tensors."""
     prefix = f"{name}/"
-    return {key[len(prefix) :]: array for key, array in weights.items() if key.startswith(prefix)}
+    return [(key, key[len(prefix) :]) for key in keys if key.startswith(prefix)]
