@@ -56,22 +56,24 @@ def derivatives(problem: Problem, entries: Arrays) -> Arrays:
 
 def one_pass(problem: Problem, names: Sequence[str], which: Array, position: Array) -> Array:
     """The derivatives of one block, (N,): direction n moves one entry of the tensor `names[which[n]]`."""
-    N, moves = len(which), {}
+    N, moved = len(which), {}
     for number in np.unique(which):
-        tensor, here = problem.tensors[names[number]], np.flatnonzero(which == number)
-        each = np.zeros((N, tensor.size))
-        each[here, position[here]] = 1
-        moves[names[number]] = each.reshape(N, *tensor.shape)
+        name, here = names[number], np.flatnonzero(which == number)
+        tensor = problem.tensors[name]
+        moves = np.zeros((N, tensor.size))
+        moves[here, position[here]] = 1
+        only = slice(int(here[0]), int(here[-1]) + 1)
+        moved[name] = Moved(tensor, moves.reshape(N, *tensor.shape), only=only)
 
     def loss_of(moved: Any) -> Any:
         return textbook.forward(problem.model, problem.with_tensors(moved), problem.loss)[1]
 
     def alone(n: int) -> Any:
-        return {name: problem.tensors[name] + STEP * 1j * each[n] for name, each in moves.items()}
+        return {name: each.real + STEP * 1j * each.moves[n] for name, each in moved.items()}
 
     if N > 1:
         try:
-            return loss_of({name: Moved(problem.tensors[name], each) for name, each in moves.items()}).moves
+            return loss_of(moved).moves
         except NotMoved:  # a loss or an activation that asks for more than `Moved` is: one entry at a time
             pass
     return np.array([np.imag(loss_of(alone(n))) / STEP for n in range(N)])

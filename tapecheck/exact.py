@@ -1,11 +1,11 @@
 """The exact gradient.
 
 The textbook equations are run in other arithmetic than float: in balls, which enclose the true value
-rigorously, where the size allows, and in `numpy.longdouble` past that.
+rigorously, where the size allows, and past that in the next wider float.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,12 +45,12 @@ class Exact:
 
     problem: Problem
     tensors: Arrays
-    radius: float  # largest radius, relative to scale: proven for balls, estimated for longdouble
-    precision: int  # of the balls in bits; 0 for longdouble
+    radius: float  # largest radius, relative to scale: proven for balls, estimated for a wider float
+    precision: int  # of the balls in bits; 0 for a wider float
 
     @property
     def arithmetic(self) -> str:
-        return "ball arithmetic" if self.precision else "longdouble"
+        return "ball arithmetic" if self.precision else wider(self.problem.dtype).__name__
 
     @cached_property
     def trace(self) -> Arrays:
@@ -58,7 +58,7 @@ class Exact:
         asks, and so many balls take as long as the pass. Raises NotEnclosed.
         """
         if not self.precision:
-            return run_textbook(self.problem, longdouble).trace
+            return as_longdouble(run_textbook(self.problem, to(wider(self.problem.dtype))).trace)
         (trace,), _ = in_balls(lambda convert: [run_textbook(self.problem, convert).trace])
         return trace
 
@@ -67,12 +67,12 @@ def exact(problem: Problem) -> Exact:
     """Exact output, loss, gradients and trace. Raises NotEnclosed, for instance for a relu exactly at
     its kink, or for values that overflow.
     """
-    return by_balls(problem) if ball_sized(problem) else by_longdouble(problem)
+    return by_balls(problem) if ball_sized(problem) else by_wider_float(problem)
 
 
 def ball_sized(problem: Problem, passes: int = 1) -> bool:
     """Whether so many passes are small enough for balls, or there is no wider float."""
-    if np.finfo(np.longdouble).nmant == np.finfo(np.float64).nmant:
+    if np.finfo(wider(problem.dtype)).nmant == np.finfo(problem.dtype).nmant:
         return True
     model, shape = problem.model, problem.x.shape
     a_step = sum(out[0] * out[-1] for _, _, _, out in model.shapes(shape))
@@ -86,9 +86,11 @@ def by_balls(problem: Problem) -> Exact:
         return Exact(problem, middles(tensors), radius, precision)
 
 
-def by_longdouble(problem: Problem) -> Exact:
-    """The textbook in longdouble."""
-    (tensors,), radius = in_longdouble(lambda convert: named(run_textbook(problem, convert))[:1])
+def by_wider_float(problem: Problem) -> Exact:
+    """The textbook in float64 for float32, and in longdouble for float64."""
+    (tensors,), radius = in_wider_float(
+        problem.dtype, lambda convert: named(run_textbook(problem, convert))[:1]
+    )
     return Exact(problem, tensors, radius, precision=0)
 
 
@@ -118,16 +120,18 @@ def enclosed(compute: Compute) -> tuple[Sequence[Arrays], float, int]:
     raise NotEnclosed(f"the exact value is not known at {PRECISIONS[-1]} bits: {reason}")
 
 
-def in_longdouble(compute: Compute) -> tuple[list[Arrays], float]:
-    """What `compute` gives in longdouble. Its error is estimated from that of the same equations in
-    float64, which make the same rounding errors, larger by the ratio of the two epsilons.
+def in_wider_float(dtype: np.dtype, compute: Compute) -> tuple[list[Arrays], float]:
+    """What `compute` gives in the float that is wider than `dtype`, as longdouble. Its error is estimated from
+    that of the same equations in `dtype`, which make the same rounding errors, larger by the ratio of the two
+    epsilons.
     """
-    groups = list(compute(longdouble))
-    doubles = compute(lambda array: array.astype(np.float64))
-    ratio = float(np.finfo(np.longdouble).eps / np.finfo(np.float64).eps)
+    wide = wider(dtype)
+    groups = [as_longdouble(group) for group in compute(to(wide))]
+    narrow = compute(to(dtype.type))
+    ratio = float(np.finfo(wide).eps / np.finfo(dtype).eps)
     radius = ratio * max(
-        float(np.max(np.abs(double[name] - value) / nonzero(scale(name, value))))
-        for group, double in zip(groups, doubles, strict=True)
+        float(np.max(np.abs(rounded[name] - value) / nonzero(scale(name, value))))
+        for group, rounded in zip(groups, narrow, strict=True)
         for name, value in group.items()
     )
     if not math.isfinite(radius):
@@ -169,9 +173,19 @@ def named(run: textbook.Pass) -> tuple[Arrays, Arrays]:
     return {"output": run.output, "loss": np.asarray(run.loss), **run.gradients}, run.trace
 
 
-def longdouble(array: Array) -> Array:
-    """The same numbers in longdouble."""
-    return array.astype(np.longdouble)
+def wider(dtype: np.dtype) -> type[np.floating]:
+    """The next wider float: float64, or longdouble, which on some machines is no wider."""
+    return np.float64 if dtype == np.float32 else np.longdouble
+
+
+def to(dtype: type[np.floating]) -> Convert:
+    """The same numbers in another float."""
+    return lambda array: array.astype(dtype)
+
+
+def as_longdouble(tensors: Mapping[str, Array]) -> Arrays:
+    """Tensors by name, in longdouble."""
+    return {name: np.asarray(value, np.longdouble) for name, value in tensors.items()}
 
 
 def relative_radius(name: str, balls: Array) -> float:

@@ -4,10 +4,11 @@
 is its own complex step, Im f(x + i*step) / step, exact to rounding; only of sums and products it is written
 down here. To first order in the step, and at 1e-100 there is no second, this is the complex step of the
 whole: the moves are the imaginary parts that a pass on complex numbers would have, divided by the step. All
-directions share the real numbers, which are computed once; what does not move stays a plain array.
+directions share the real numbers, which are computed once; what does not move stays a plain array. So do
+slopes: an elementwise function of one moved array multiplies real numbers alone, and the moves are multiplied
+once, when they are added to others.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,19 +22,8 @@ STEP = 1e-100
 Axis = int | tuple[int, ...] | None
 
 
-def itself(moves: Array) -> Array:
-    """The moves as they are."""
-    return moves
-
-
-# Functions whose value moves as one of its arguments does, or the other way.
-LINEAR: dict[Any, Any] = {
-    np.add: (itself, itself),
-    np.subtract: (itself, operator.neg),
-    np.negative: (operator.neg,),
-}
-# Functions that are linear in each of their two arguments.
-BILINEAR = (np.multiply, np.matmul)
+# Elementwise functions with a constant slope, for each of their arguments.
+LINEAR: dict[Any, Sequence[int]] = {np.add: (1, 1), np.subtract: (1, -1), np.negative: (-1,)}
 
 
 class NotMoved(AttributeError):
@@ -41,10 +31,18 @@ class NotMoved(AttributeError):
 
 
 class Moved(NDArrayOperatorsMixin):
-    """`real` numbers and their `moves` (N, *shape). Operators and NumPy's functions take them as arrays."""
+    """`real` numbers and their moves, `slope` times `source` (N, *shape). Operators and NumPy's functions take
+    them as arrays. Outside `only`, directions from one to another, the moves are 0.
+    """
 
-    def __init__(self, real: Array, moves: Array):
-        self.real, self.moves = real, moves
+    def __init__(self, real: Array, source: Array, slope: Any = 1, only: slice = slice(None)):
+        self.real, self.source, self.slope, self.only = real, source, slope, only
+
+    @property
+    def moves(self) -> Array:
+        """(N, *shape)."""
+        self.source, self.slope = by_slope(self.source, self.slope, self.real.shape), 1
+        return self.source
 
     def __getattr__(self, name: str) -> Any:
         raise NotMoved(name)
@@ -109,31 +107,61 @@ class Moved(NDArrayOperatorsMixin):
         value = ufunc(*reals)
         if value.dtype.kind != "f":  # a comparison
             return value
-        parts = [
-            moved_by(ufunc, reals, position, aligned(each.moves, value.ndim))
-            for position, each in enumerate(given)
-            if isinstance(each, Moved)
-        ]
-        moves = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        if moves.shape[1:] != value.shape:  # a plain array has repeated them
-            moves = np.broadcast_to(moves, (len(moves), *value.shape))
-        return Moved(value, moves)
+        if ufunc is np.matmul:
+            return Moved(value, moves_of_product(reals, given))
+        moved = None
+        for position, each in enumerate(given):
+            if isinstance(each, Moved):
+                part = Moved(value, each.source, slope_of(ufunc, reals, position) * each.slope)
+                moved = part if moved is None else Moved(value, moved.moves + part.moves)
+        return moved
 
     def __array_function__(self, function: Any, _: Any, given: Any, arguments: Any) -> Any:
         return FUNCTIONS.get(function, by_direction(function))(*given, **arguments)
 
 
-def moved_by(function: Any, reals: Sequence[Any], position: int, moves: Array) -> Array:
-    """The moves of a function's value by those of one of its arguments."""
+def slope_of(function: Any, reals: Sequence[Any], position: int) -> Any:
+    """The derivative of an elementwise function with respect to one of its arguments."""
     if function in LINEAR:
-        return LINEAR[function][position](moves)
-    if function is np.matmul and position == 0 and reals[1].ndim == 2:  # one product for all directions
-        return (moves.reshape(-1, moves.shape[-1]) @ reals[1]).reshape(*moves.shape[:-1], -1)
-    if function in BILINEAR:
-        return np.asarray(function(*reals[:position], moves, *reals[position + 1 :]))
+        return LINEAR[function][position]
+    if function is np.multiply:
+        return reals[1 - position]
     stepped = [*reals]
     stepped[position] = reals[position] + 1j * STEP
-    return np.asarray(function(*stepped).imag / STEP * moves)
+    return function(*stepped).imag / STEP
+
+
+def moves_of_product(reals: Sequence[Array], given: Sequence[Any]) -> Array:
+    """The moves of `np.matmul` of two arrays, either or both of them moved."""
+    (x, w), (moved_x, moved_w) = reals, given
+    if not isinstance(moved_w, Moved):
+        return moves_of_left(moved_x.moves, w)
+    only = moved_w.only
+    by_w = np.asarray(x @ aligned(moved_w.moves[only], max(x.ndim, w.ndim)))
+    if isinstance(moved_x, Moved):
+        moves = moves_of_left(moved_x.moves, w)
+        moves[only] += by_w
+        return moves
+    if only == slice(None):
+        return by_w
+    moves = np.zeros((len(moved_w.source), *by_w.shape[1:]))
+    moves[only] = by_w
+    return moves
+
+
+def moves_of_left(moves: Array, w: Array) -> Array:
+    """The moves of x @ w by those of x."""
+    if w.ndim != 2:
+        return np.asarray(aligned(moves, max(moves.ndim - 1, w.ndim)) @ w)
+    return (moves.reshape(-1, moves.shape[-1]) @ w).reshape(*moves.shape[:-1], -1)  # for all directions
+
+
+def by_slope(source: Array, slope: Any, shape: Shape) -> Array:
+    """`slope` times `source` (N, …), as the moves (N, *shape) of an array of that shape."""
+    moves = aligned(source, len(shape))
+    if not isinstance(slope, int) or slope != 1:
+        moves = moves * slope
+    return moves if moves.shape[1:] == shape else np.broadcast_to(moves, (len(moves), *shape))
 
 
 def aligned(moves: Array, ndim: int) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.lstm import GATES
 from reference_impl.spec import Array, Arrays, Layer
-from tapecheck.exact import Exact, longdouble, run_textbook
+from tapecheck.exact import Exact, run_textbook, to
 from tapecheck.problem import Problem
 
 # A bias that opens or closes a sigmoid gate for good, and what may be left of other inputs.
@@ -115,7 +115,9 @@ def inputs_of(clear: Problem, below: list[str]) -> Array | None:
     """How large each one's own input is, (B*T,), after the layers below; None where others come through."""
     under = Sequential([layer for name, layer in clear.model.named_layers() if name in below])
     case = replace(clear.case, model=under, loss=None)
-    rows = np.asarray(run_textbook(replace(clear, case=case, upstream={}, y=0 * clear.x), longdouble).output)
+    rows = np.asarray(
+        run_textbook(replace(clear, case=case, upstream={}, y=0 * clear.x), to(np.longdouble)).output
+    )
     rows = rows.reshape(len(rows) * rows.shape[1], -1)  # (B*T, B*T)
     size: Array = np.diag(rows)
     others = rows - np.diag(size)

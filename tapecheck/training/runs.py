@@ -9,7 +9,7 @@ import numpy as np
 from reference_impl import Inputs, textbook
 from reference_impl.spec import Array, Arrays, Named, kind_of
 from reference_impl.training import Optimizer, number_of, optimizer, train
-from tapecheck.exact import Convert, ball_sized, in_balls, in_longdouble
+from tapecheck.exact import Convert, ball_sized, in_balls, in_wider_float, wider
 from tapecheck.problem import Problem
 
 # Anyone's training loop: the weights by tensor name after each of so many steps, from the problem's own.
@@ -20,8 +20,8 @@ class ExactRun(NamedTuple):
     """The exact weights after each step, as longdouble."""
 
     steps: list[Arrays]
-    arithmetic: str  # "ball arithmetic" or "longdouble"
-    radius: float  # largest radius, relative to scale: proven for balls, estimated for longdouble
+    arithmetic: str  # "ball arithmetic", or the name of a wider float
+    radius: float  # largest radius, relative to scale: proven for balls, estimated for a wider float
 
 
 def exact_run(problem: Problem, value: str | Named, steps: int) -> ExactRun:
@@ -30,9 +30,11 @@ def exact_run(problem: Problem, value: str | Named, steps: int) -> ExactRun:
     def compute(convert: Convert) -> list[Arrays]:
         return list(textbook_run(problem, value, steps, convert))
 
-    balls = ball_sized(problem, steps)
-    found, radius = (in_balls if balls else in_longdouble)(compute)
-    return ExactRun(found, "ball arithmetic" if balls else "longdouble", radius)
+    if ball_sized(problem, steps):
+        found, radius = in_balls(compute)
+        return ExactRun(found, "ball arithmetic", radius)
+    found, radius = in_wider_float(problem.dtype, compute)
+    return ExactRun(found, wider(problem.dtype).__name__, radius)
 
 
 def textbook_run(

@@ -14,7 +14,7 @@ from tapecheck.exact import (
     BALLS_A_STEP,
     NotEnclosed,
     by_balls,
-    by_longdouble,
+    by_wider_float,
     exact,
     multiply_adds,
     relative_radius,
@@ -24,18 +24,22 @@ from tapecheck.exact import (
 CASE = Case("exact", Sequential([LSTM(4, return_sequences=True), Dense(2, activation="tanh")]), 3, 6, 5)
 
 
-def test_balls_and_longdouble_agree():
-    """Two arithmetics, one proven and one estimated, give the same gradients to the estimate."""
-    problem = CASE.problem()
-    balls, doubles = by_balls(problem), by_longdouble(problem)
+@pytest.mark.parametrize(("dtype", "bits"), [("float64", 55), ("float32", 45)])
+def test_balls_and_the_wider_float_agree(dtype, bits):
+    """Two arithmetics, one proven and one estimated, give the same gradients to the estimate, which is far
+    below the last digit of the dtype.
+    """
+    problem = replace(CASE, dtype=dtype).problem()
+    balls, wide = by_balls(problem), by_wider_float(problem)
     assert balls.radius < 2.0**-70
     for name, value in balls.tensors.items():
-        apart = np.abs(doubles.tensors[name] - value).max() / np.abs(value).max()
-        assert apart <= 16 * doubles.radius, name
-    assert doubles.radius < 2.0**-55
+        apart = np.abs(wide.tensors[name] - value).max() / np.abs(value).max()
+        assert apart <= 16 * wide.radius, name
+        assert wide.tensors[name].dtype == np.longdouble, name
+    assert wide.radius < 2.0**-bits
 
 
-@pytest.mark.parametrize("arithmetic", [by_balls, by_longdouble])
+@pytest.mark.parametrize("arithmetic", [by_balls, by_wider_float])
 def test_the_trace_is_of_the_same_pass(arithmetic):
     """The trace, run when it is asked for, sums up to the gradients: db is the sum of dz over B and T."""
     found = arithmetic(CASE.problem())
@@ -79,17 +83,21 @@ def test_overflow_is_refused():
         exact(replace(huge, weights={name: w * 1e200 for name, w in huge.weights.items()}))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "wide", "bits"), [("float64", "longdouble", 52), ("float32", "float64", 40)]
+)
 @pytest.mark.parametrize(("units", "sizes"), [(32, (4, 40, 8)), (4, (50, 5, 3))], ids=["products", "samples"])
-def test_large_problems_are_done_in_longdouble(units, sizes):
-    """Past the stated sizes, of all products or of one step, the arithmetic is longdouble, said so, with an
-    estimated radius.
+def test_large_problems_are_done_in_a_wider_float(units, sizes, dtype, wide, bits):
+    """Past the stated sizes, of all products or of one step, the arithmetic is the next wider float, said so,
+    with an estimated radius.
     """
-    big = Case("exact-big", Sequential([LSTM(units, return_sequences=True), Dense(2)]), *sizes)
+    model = Sequential([LSTM(units, return_sequences=True), Dense(2)])
+    big = Case("exact-big", model, *sizes, dtype=dtype)
     B, _, _ = sizes
     assert (multiply_adds(big.model, big.input_shape) > BALL_LIMIT) != (B * (units + 2) > BALLS_A_STEP)
     found = exact(big.problem())
-    assert found.arithmetic == "longdouble"
-    assert 0 < found.radius < 2.0**-52
+    assert found.arithmetic == wide
+    assert 0 < found.radius < 2.0**-bits
 
 
 def test_multiply_adds_are_counted():
