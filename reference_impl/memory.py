@@ -1,9 +1,9 @@
 """Memory that is used again: what one pass lets go of, the next one takes.
 
-A new page of memory is zeroed by the system before anybody may use it, and a pass of (64, 100, 256, 512, 10)
-would ask for 130 MB of them each time: a tenth of its time in float32, of (32, 50, 64, 128, 10) up to a third.
-Two things prevent it. Blocks from LARGE on are kept here when nobody uses them any more. What is smaller, and
-what NumPy makes itself, glibc keeps, once it has seen a larger block freed; other allocators are not affected.
+A new page of memory is zeroed by the system before anybody may use it. A pass of (64, 100, 256, 512, 10)
+would ask for 150 MB of them each time, for a tenth of its time, and one of (32, 50, 64, 128, 10) spends up to
+a third of it so. Blocks from LARGE on are kept here when nobody uses them any more. What is smaller, and
+what NumPy makes itself, glibc keeps, once it has seen a larger block freed; other allocators do as they do.
 
 Source: mallopt(3), M_MMAP_THRESHOLD.
 """
@@ -41,8 +41,9 @@ def empty(shape: Shape, dtype: np.dtype) -> Array:
         block = kept[size].pop()
     except (KeyError, IndexError):
         block = np.empty(size, np.uint8)
-    # Every view of an array refers to the first array of its memory; with that the last of them is gone.
-    first = np.frombuffer(block, dtype)
+    # NumPy has every view, and every view of a view, refer to the first array of its memory: when that is
+    # gone all are. The memoryview is what makes `first` the first, and not `block`.
+    first = np.frombuffer(memoryview(block), dtype)
     weakref.finalize(first, keep, block).atexit = False
     return first.reshape(shape)
 

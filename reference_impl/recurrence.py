@@ -213,8 +213,8 @@ def backward(layer: "LSTM", cache: LSTMCache, dy: Array, upstream: Mapping[str, 
 
 
 def copy_turned(source: Array, target: Array) -> None:
-    """Copy a transposed array into an equal shape, a band of the target's last axis at a time: what is written
-    of a line of memory stays in the cache until the line is full.
+    """Copy a transposed array, a band of the last axis at a time: a line of the target's memory stays in the
+    cache until it is full.
     """
     for start in range(0, target.shape[-1], BAND):
         target[..., start : start + BAND] = source[..., start : start + BAND]

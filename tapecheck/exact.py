@@ -121,9 +121,8 @@ def enclosed(compute: Compute) -> tuple[Sequence[Arrays], float, int]:
 
 
 def in_wider_float(dtype: np.dtype, compute: Compute) -> tuple[list[Arrays], float]:
-    """What `compute` gives in the float that is wider than `dtype`, as longdouble. Its error is estimated from
-    that of the same equations in `dtype`, which make the same rounding errors, larger by the ratio of the two
-    epsilons.
+    """What `compute` gives in the float wider than `dtype`, as longdouble. Its error is estimated from that
+    of the same equations in `dtype`: the same rounding errors, larger by the ratio of the epsilons.
     """
     wide = wider(dtype)
     groups = [as_longdouble(group) for group in compute(to(wide))]

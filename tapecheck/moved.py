@@ -31,8 +31,8 @@ class NotMoved(AttributeError):
 
 
 class Moved(NDArrayOperatorsMixin):
-    """`real` numbers and their moves, `slope` times `source` (N, *shape). Operators and NumPy's functions take
-    them as arrays. Outside `only`, directions from one to another, the moves are 0.
+    """`real` numbers and their moves, `slope` times `source` (N, *shape). Operators and NumPy's functions
+    take them as arrays. In directions outside `only` the moves are 0.
     """
 
     def __init__(self, real: Array, source: Array, slope: Any = 1, only: slice = slice(None)):

@@ -9,6 +9,7 @@ from tapecheck.compare import FACTOR, FLOOR, errors
 LAYOUTS = {
     "batch-major": lambda x: x,
     "time-major": lambda x: x.swapaxes(0, 1).copy().swapaxes(0, 1),
+    "batch-last": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0),
     "reversed": lambda x: x[::-1].copy()[::-1],
     "Fortran": np.asfortranarray,
 }
