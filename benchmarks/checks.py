@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.measure import Samples
+from benchmarks.measure import Samples, quartiles, times
 from benchmarks.report import cells, digits
 from benchmarks.worker import Worker
 from tapecheck.catalogue import CATALOGUE
@@ -145,20 +145,21 @@ def compare(threads: int, rounds: int, names: Iterable[str] = CHECKS) -> tuple[S
         errors = {name: at[name].call("prepare_check", name) for name in here}
         for turn in range(rounds):
             for name in (*here[turn % len(here) :], *here[: turn % len(here)]):
-                seconds[name] += at[name].call("time", name)
+                seconds[name].append(at[name].call("time", name))
     return seconds, errors
 
 
 def table(seconds: Samples, errors: dict[str, float]) -> str:
-    """Medians in ms, quartiles, errors, and how many times the complex step's median each is."""
+    """Medians in ms, quartiles, errors, and how many times the complex step's time each is."""
     lines = [
         cells("gradient check", "by", "ms", "quartiles", "x complex step", "error"),
         cells("---", "---", "---:", "---:", "---:", "---:"),
     ]
-    for name, samples in seconds.items():
-        low, median, high = np.percentile(samples, [25, 50, 75])
-        rival = CHECKS[name].rival
-        times = f"{median / np.median(seconds[rival]):.0f}" if rival else "1"
+    for name, turns in seconds.items():
+        low, median, high = quartiles(turns)
+        ratio = times(turns, seconds[CHECKS[name].rival or name])[1]
         spread = f"{digits(low)} - {digits(high)}"
-        lines.append(cells(name, CHECKS[name].by, digits(median), spread, times, f"{errors[name]:.0e}"))
+        lines.append(
+            cells(name, CHECKS[name].by, digits(median), spread, f"{ratio:.0f}", f"{errors[name]:.0e}")
+        )
     return "\n".join(lines)

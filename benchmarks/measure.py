@@ -1,4 +1,6 @@
-"""Alternating runs, medians and quartiles, and what may be concluded from them."""
+"""Alternating runs, and what may be concluded from them: two medians are compared within a turn, where what
+else the machine was doing has slowed both alike, and the turns by their quartiles.
+"""
 
 import sys
 import time
@@ -13,10 +15,21 @@ from benchmarks.worker import Worker
 from benchmarks.workloads import Workload
 from reference_impl.spec import Arrays
 
-Samples = dict[str, list[float]]  # seconds, by name
+Samples = dict[str, list[list[float]]]  # seconds, by name and turn
 
-# Quartiles further apart than this share of the median: the machine was busy with something else.
+# Quartiles of a ratio further apart than this share of its median: the turns were not alike.
 NOISY = 0.15
+
+
+def quartiles(turns: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile of all samples."""
+    low, median, high = np.percentile(np.concatenate(turns), [25, 50, 75])
+    return float(low), float(median), float(high)
+
+
+def times(turns: Sequence[Sequence[float]], those: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Quartiles, over the turns that both have run, of how many times the median of `those` theirs is."""
+    return quartiles([[np.median(a) / np.median(b) for a, b in zip(turns, those, strict=False)]])
 
 
 @dataclass
@@ -32,22 +45,20 @@ class Row:
 
     def quartiles(self, peer: str) -> tuple[float, float, float]:
         """Lower quartile, median and upper quartile of `peer`, in seconds."""
-        low, median, high = np.percentile(self.seconds[peer], [25, 50, 75])
-        return float(low), float(median), float(high)
+        return quartiles(self.seconds[peer])
 
-    def ratio(self, peer: str) -> float:
-        """How many times NumPy's median the peer's is: above 1, NumPy is faster."""
-        return self.quartiles(peer)[1] / self.quartiles("NumPy")[1]
+    def ratios(self, peer: str) -> tuple[float, float, float]:
+        """Quartiles of how many times NumPy's time the peer's is: above 1, NumPy is faster."""
+        return times(self.seconds[peer], self.seconds["NumPy"])
 
     def outcome(self, peer: str) -> str:
-        """Whether NumPy is "faster" or "slower" than `peer`, or "open": their quartiles overlap."""
-        low, _, high = self.quartiles("NumPy")
-        their_low, _, their_high = self.quartiles(peer)
-        return "faster" if high < their_low else "slower" if low > their_high else "open"
+        """Whether NumPy is "faster" or "slower" than `peer`, or "open": 1 is between the quartiles."""
+        low, _, high = self.ratios(peer)
+        return "faster" if low > 1 else "slower" if high < 1 else "open"
 
     def noisy(self) -> list[str]:
-        """Peers whose samples spread too far to mean anything."""
-        spreads = {peer: self.quartiles(peer) for peer in self.seconds}
+        """Peers whose ratio is spread too far to be quoted."""
+        spreads = {peer: self.ratios(peer) for peer in self.seconds}
         return [peer for peer, (low, median, high) in spreads.items() if high - low > NOISY * median]
 
     def product_share(self) -> float:
@@ -88,7 +99,7 @@ def one_row(
         for peer in (*peers[turn % len(peers) :], *peers[: turn % len(peers)]):
             if turn < 2 or used[peer] < budget:
                 start = time.perf_counter()
-                row.seconds[peer] += at[peer].call("time", peer)
+                row.seconds[peer].append(at[peer].call("time", peer))
                 used[peer] += time.perf_counter() - start
         row.product_rate.append(at["NumPy"].call("product", workload.dtype))
         row.products.append(at["NumPy"].call("products", workload))

@@ -23,7 +23,7 @@ def heading(threads: int, kernel: str, packages: Sequence[str]) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Medians in ms, quartiles for NumPy, and each peer's median as a multiple of NumPy's."""
+    """Medians in ms, quartiles for NumPy, and each peer's time as a multiple of NumPy's."""
     peers = list(rows[0].seconds)[1:]
     lines = [
         cells("(B, T, D, H, K)", "NumPy, ms", "quartiles", "products", "at full speed", *peers),
@@ -45,9 +45,9 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def multiple(row: Row, peer: str) -> str:
-    """ "1.8x", with "=" where the quartiles overlap and "slower" where NumPy lost."""
+    """ "1.8x", with "=" where it is undecided and "lost" where NumPy lost."""
     mark = {"faster": "", "open": " =", "slower": " lost"}[row.outcome(peer)]
-    return f"{row.ratio(peer):.2f}x{mark}"
+    return f"{row.ratios(peer)[1]:.2f}x{mark}"
 
 
 def conclusion(rows: Sequence[Row]) -> str:
@@ -55,7 +55,7 @@ def conclusion(rows: Sequence[Row]) -> str:
     said = []
     for outcome, text in (
         ("slower", "NumPy is slower than"),
-        ("open", "Undecided, quartiles overlap, against"),
+        ("open", "Undecided, 1 is between the quartiles, against"),
     ):
         found = [
             f"{peer} on {row.workload}"
@@ -72,7 +72,7 @@ def conclusion(rows: Sequence[Row]) -> str:
     noisy = [f"{peer} on {row.workload}" for row in rows for peer in row.noisy()]
     if noisy:
         said.append(
-            f"TOO NOISY TO TELL (quartiles more than {NOISY:.0%} of the median apart): {'; '.join(noisy)}. "
+            f"TOO NOISY TO TELL the ratio (its quartiles more than {NOISY:.0%} apart): {'; '.join(noisy)}. "
             "Run again on a quiet machine."
         )
     return "\n".join(said)

@@ -42,8 +42,8 @@ def empty(shape: Shape, dtype: np.dtype) -> Array:
     except (KeyError, IndexError):
         block = np.empty(size, np.uint8)
     # NumPy has every view, and every view of a view, refer to the first array of its memory: when that is
-    # gone all are. The memoryview is what makes `first` the first, and not `block`.
-    first = np.frombuffer(memoryview(block), dtype)
+    # gone all are. `block.data`, a memoryview, is what makes `first` the first, and not `block`.
+    first = np.frombuffer(block.data, dtype)
     weakref.finalize(first, keep, block).atexit = False
     return first.reshape(shape)
 
