@@ -60,16 +60,15 @@ def one_pass(problem: Problem, names: Sequence[str], which: Array, position: Arr
     for number in np.unique(which):
         name, here = names[number], np.flatnonzero(which == number)
         tensor = problem.tensors[name]
-        moves = np.zeros((N, tensor.size))
-        moves[here, position[here]] = 1
-        only = slice(int(here[0]), int(here[-1]) + 1)
-        moved[name] = Moved(tensor, moves.reshape(N, *tensor.shape), only=only)
+        moves = np.zeros((tensor.size, N))
+        moves[position[here], here] = 1
+        moved[name] = Moved(tensor, moves.reshape(*tensor.shape, N))
 
     def loss_of(moved: Any) -> Any:
         return textbook.forward(problem.model, problem.with_tensors(moved), problem.loss)[1]
 
     def alone(n: int) -> Any:
-        return {name: each.real + STEP * 1j * each.moves[n] for name, each in moved.items()}
+        return {name: each.real + STEP * 1j * each.moves[..., n] for name, each in moved.items()}
 
     if N > 1:
         try:

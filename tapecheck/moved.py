@@ -6,7 +6,8 @@ down here. To first order in the step, and at 1e-100 there is no second, this is
 whole: the moves are the imaginary parts that a pass on complex numbers would have, divided by the step. All
 directions share the real numbers, which are computed once; what does not move stays a plain array. So do
 slopes: an elementwise function of one moved array multiplies real numbers alone, and the moves are multiplied
-once, when they are added to others.
+once, when they are added to others. Directions are the last axis, so that each number that all of them are
+multiplied by is one.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,16 +32,16 @@ class NotMoved(AttributeError):
 
 
 class Moved(NDArrayOperatorsMixin):
-    """`real` numbers and their moves, `slope` times `source` (N, *shape). Operators and NumPy's functions
-    take them as arrays. In directions outside `only` the moves are 0.
+    """`real` numbers and their moves, `slope` times `source` (*shape, N). Operators and NumPy's functions
+    take them as arrays.
     """
 
-    def __init__(self, real: Array, source: Array, slope: Any = 1, only: slice = slice(None)):
-        self.real, self.source, self.slope, self.only = real, source, slope, only
+    def __init__(self, real: Array, source: Array, slope: Any = 1):
+        self.real, self.source, self.slope = real, source, slope
 
     @property
     def moves(self) -> Array:
-        """(N, *shape)."""
+        """(*shape, N)."""
         self.source, self.slope = by_slope(self.source, self.slope, self.real.shape), 1
         return self.source
 
@@ -69,7 +70,7 @@ class Moved(NDArrayOperatorsMixin):
         return self.real.dtype
 
     def transposed(self) -> "Moved":
-        return Moved(self.real.T, self.moves.transpose(0, *range(self.ndim, 0, -1)))
+        return Moved(self.real.T, self.moves.transpose(*reversed(range(self.ndim)), self.ndim))
 
     T = property(transposed)
 
@@ -77,24 +78,26 @@ class Moved(NDArrayOperatorsMixin):
         return len(self.real)
 
     def __getitem__(self, key: Any) -> "Moved":
-        return Moved(self.real[key], self.moves[(slice(None), *(key if isinstance(key, tuple) else (key,)))])
+        keys = key if isinstance(key, tuple) else (key,)
+        every_direction = (slice(None),) if Ellipsis in keys else ()
+        return Moved(self.real[key], self.moves[(*keys, *every_direction)])
 
     def __pow__(self, power: int) -> "Moved":  # NumPy's own of an array: a square is a product
-        return Moved(self.real**power, self.moves * (((self.real + 1j * STEP) ** power).imag / STEP))
+        return Moved(self.real**power, self.moves, ((self.real + 1j * STEP) ** power).imag / STEP)
 
     def reshape(self, *shape: int | Shape) -> "Moved":
         real: Array = np.reshape(self.real, np.ravel(shape))
-        return Moved(real, self.moves.reshape(len(self.moves), *real.shape))
+        return Moved(real, self.moves.reshape(*real.shape, -1))
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> "Moved":
-        axes = tuple(k % self.ndim + 1 for k in (range(self.ndim) if axis is None else np.ravel(axis)))
+        axes = tuple(k % self.ndim for k in (range(self.ndim) if axis is None else np.ravel(axis)))
         return Moved(self.real.sum(axis, keepdims=keepdims), self.moves.sum(axes, keepdims=keepdims))
 
     def max(self, axis: int, keepdims: bool = False) -> "Moved":
         where = self.real.argmax(axis, keepdims=True)
         top = Moved(
             np.take_along_axis(self.real, where, axis),
-            np.take_along_axis(self.moves, where[None], axis % self.ndim + 1),
+            np.take_along_axis(self.moves, where[..., None], axis % self.ndim),
         )
         return top if keepdims else top.sum(axis)
 
@@ -133,53 +136,33 @@ def slope_of(function: Any, reals: Sequence[Any], position: int) -> Any:
 
 def moves_of_product(reals: Sequence[Array], given: Sequence[Any]) -> Array:
     """The moves of `np.matmul` of two arrays, either or both of them moved."""
-    (x, w), (moved_x, moved_w) = reals, given
-    if not isinstance(moved_w, Moved):
-        return moves_of_left(moved_x.moves, w)
-    only = moved_w.only
-    by_w = np.asarray(x @ aligned(moved_w.moves[only], max(x.ndim, w.ndim)))
-    if isinstance(moved_x, Moved):
-        moves = moves_of_left(moved_x.moves, w)
-        moves[only] += by_w
-        return moves
-    if only == slice(None):
-        return by_w
-    moves = np.zeros((len(moved_w.source), *by_w.shape[1:]))
-    moves[only] = by_w
-    return moves
-
-
-def moves_of_left(moves: Array, w: Array) -> Array:
-    """The moves of x @ w by those of x."""
-    if w.ndim != 2:
-        return np.asarray(aligned(moves, max(moves.ndim - 1, w.ndim)) @ w)
-    return (moves.reshape(-1, moves.shape[-1]) @ w).reshape(*moves.shape[:-1], -1)  # for all directions
+    (x, w), parts = reals, []
+    for position, each in enumerate(given):
+        if isinstance(each, Moved):
+            moves = each.moves
+            if position == 0:  # (…, m, k, N), and w (…, k, n)
+                parts.append(w.swapaxes(-1, -2)[..., None, :, :] @ moves)
+            else:  # x (…, m, k), and (…, k, n, N)
+                of_all = x @ moves.reshape(*moves.shape[:-2], -1)
+                parts.append(of_all.reshape(*of_all.shape[:-1], *moves.shape[-2:]))
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
 def by_slope(source: Array, slope: Any, shape: Shape) -> Array:
-    """`slope` times `source` (N, …), as the moves (N, *shape) of an array of that shape."""
-    moves = aligned(source, len(shape))
-    if not isinstance(slope, int) or slope != 1:
-        moves = moves * slope
-    return moves if moves.shape[1:] == shape else np.broadcast_to(moves, (len(moves), *shape))
-
-
-def aligned(moves: Array, ndim: int) -> Array:
-    """Moves (N, *shape) of an array as they broadcast against one of `ndim` axes."""
-    missing = ndim + 1 - moves.ndim
-    return moves.reshape(len(moves), *[1] * missing, *moves.shape[1:]) if missing else moves
+    """`slope` times `source` (…, N), as the moves (*shape, N) of an array of that shape."""
+    moves = source if isinstance(slope, int) and slope == 1 else np.asarray(slope)[..., None] * source
+    return moves if moves.shape[:-1] == shape else np.broadcast_to(moves, (*shape, moves.shape[-1]))
 
 
 def where(condition: Array, *given: Any) -> Moved:
     """`np.where`."""
     x, y = (each if isinstance(each, Moved) else Moved(np.asarray(each), np.zeros(1)) for each in given)
-    value = np.where(condition, x.real, y.real)
-    return Moved(value, np.where(condition, aligned(x.moves, value.ndim), aligned(y.moves, value.ndim)))
+    return Moved(np.where(condition, x.real, y.real), np.where(condition[..., None], x.moves, y.moves))
 
 
 def split(array: Moved, sections: Any, axis: int = 0) -> list[Moved]:
     """`np.split`."""
-    moves = np.split(array.moves, sections, axis % array.ndim + 1)
+    moves = np.split(array.moves, sections, axis % array.ndim)
     return [Moved(*part) for part in zip(np.split(array.real, sections, axis), moves, strict=True)]
 
 
@@ -189,8 +172,8 @@ def joined(function: Callable[..., Array]) -> Callable[..., Moved]:
     def of_moved(arrays: Sequence[Any], axis: int = 0) -> Moved:
         N = directions(arrays)
         reals = [each.real if isinstance(each, Moved) else each for each in arrays]
-        moves = [each.moves if isinstance(each, Moved) else np.zeros((N, *each.shape)) for each in arrays]
-        return Moved(function(reals, axis=axis), function(moves, axis=axis + (axis >= 0)))
+        moves = [each.moves if isinstance(each, Moved) else np.zeros((*each.shape, N)) for each in arrays]
+        return Moved(function(reals, axis=axis), function(moves, axis=axis - (axis < 0)))
 
     return of_moved
 
@@ -208,7 +191,7 @@ def by_direction(function: Callable[..., Any]) -> Callable[..., Any]:
         if np.asarray(value).dtype.kind != "f":  # an argsort, say
             return value
         found = [function(*at(given, n), **arguments).imag / STEP for n in range(directions(given))]
-        return Moved(np.asarray(value), np.stack(found))
+        return Moved(np.asarray(value), np.stack(found, axis=-1))
 
     return of_moved
 
@@ -217,7 +200,7 @@ def directions(given: Any) -> int:
     """In how many directions an argument is moved, or a list of them."""
     if isinstance(given, list | tuple):
         return max(map(directions, given), default=0)
-    return len(given.moves) if isinstance(given, Moved) else 0
+    return given.source.shape[-1] if isinstance(given, Moved) else 0
 
 
 def at(given: Any, n: int | None) -> Any:
@@ -226,7 +209,7 @@ def at(given: Any, n: int | None) -> Any:
         return [at(each, n) for each in given]
     if not isinstance(given, Moved):
         return given
-    return given.real if n is None else given.real + 1j * STEP * given.moves[n]
+    return given.real if n is None else given.real + 1j * STEP * given.moves[..., n]
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {np.where: where, np.split: split, np.sum: total}

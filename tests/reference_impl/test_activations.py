@@ -96,7 +96,7 @@ def by_keras(which, z, dy):
 
 def jacobian_product(value, z, dy):
     """dz by complex step: the derivative of sum(dy * value(z)) with respect to each entry of z."""
-    moved = Moved(z, np.eye(z.size).reshape(z.size, *z.shape))
+    moved = Moved(z, np.eye(z.size).reshape(*z.shape, z.size))
     return (dy * value(moved)).sum().moves.reshape(z.shape)
 
 

@@ -6,9 +6,9 @@ import pytest
 from tapecheck.moved import STEP, Moved, NotMoved
 
 RNG = np.random.default_rng(0)
-REAL, MOVES = RNG.standard_normal((2, 3, 4)), RNG.standard_normal((5, 2, 3, 4))  # in five directions
+REAL, MOVES = RNG.standard_normal((2, 3, 4)), RNG.standard_normal((2, 3, 4, 5))  # in five directions
 PLAIN = RNG.standard_normal((2, 3, 4))
-MATRIX, MATRIX_MOVES = RNG.standard_normal((4, 6)), RNG.standard_normal((5, 4, 6))
+MATRIX, MATRIX_MOVES = RNG.standard_normal((4, 6)), RNG.standard_normal((4, 6, 5))
 
 PROGRAMS = {
     "arithmetic": lambda a, m: 2 * (a - PLAIN) / (1 + a * a) ** 2,
@@ -56,10 +56,10 @@ def test_each_direction_is_the_complex_step(name):
     program = PROGRAMS[name]
     together = program(Moved(REAL, MOVES), Moved(MATRIX, MATRIX_MOVES))
     np.testing.assert_allclose(together.real, program(REAL, MATRIX), rtol=1e-14)
-    assert together.moves.shape == (5, *together.shape)
+    assert together.moves.shape == (*together.shape, 5)
     for n in range(5):
-        alone = program(REAL + 1j * STEP * MOVES[n], MATRIX + 1j * STEP * MATRIX_MOVES[n])
-        np.testing.assert_allclose(together.moves[n], alone.imag / STEP, rtol=1e-12, atol=1e-13)
+        alone = program(REAL + 1j * STEP * MOVES[..., n], MATRIX + 1j * STEP * MATRIX_MOVES[..., n])
+        np.testing.assert_allclose(together.moves[..., n], alone.imag / STEP, rtol=1e-12, atol=1e-13)
 
 
 def test_comparisons_are_plain():
