@@ -90,11 +90,11 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("file", type=Path, metavar="FILE", help="such as .tapecheck/thread-sequences.npz")
     replay.set_defaults(run=run_replay)
 
-    explain = commands.add_parser("explain", help="explain a quantity of the backward pass, such as dc_next")
+    explain = commands.add_parser("explain", help="explain a quantity of either pass, such as dc_next")
     explain.add_argument(
         "name",
         metavar="NAME",
-        help="a quantity: dh, dc, dz_f, dW_h, dc_next, ...; or scale, clipping, layout, ...",
+        help="a quantity: h, c, dh, dc, dz_f, dW_h, dc_next, ...; or scale, clipping, layout, ...",
     )
     explain.set_defaults(run=run_explain)
 

@@ -1,5 +1,5 @@
-"""`tapecheck explain NAME`: a quantity of the backward pass, its equation, why, and its mistakes; or a fault
-that is no single equation.
+"""`tapecheck explain NAME`: a quantity of either pass, its equation, why, and its mistakes; or a fault that
+is no single equation.
 """
 
 import re
@@ -9,17 +9,19 @@ from typing import NamedTuple
 from reference_impl import LSTM, Dense, Sequential
 from reference_impl.spec import BadInput, one_of
 from tapecheck.case import Case
-from tapecheck.faults import RANK, Fault, equation_of, faults
+from tapecheck.faults import RANK, Fault, equation_of, faults, forward_equation_of
 from tapecheck.text import indent, table
 
 # What differs between mistakes of one sort: numbers, orders, steps.
 VARIANTS = re.compile(r"(?<=times ).*|(?<=order ).*|(?<=steps)\[.*|-?\d[\d.]*")
+# Wrong forward equations that nobody writes: 0, the negative, the double.
+MULTIPLE = re.compile("= (0$|-|2 )")
 # Kinds of mistakes that are shown for a quantity, the commonest first.
 SHOWN = 8
 
 
 class Explanation(NamedTuple):
-    """A quantity's shape, and its derivation in two or three lines."""
+    """A quantity's shape, and its derivation, or what it is for, in two or three lines."""
 
     shape: str
     why: str
@@ -101,6 +103,39 @@ EXPLANATIONS = {
         "What this step sends to the c of the step before: c = f * c_prev + ... goes back as dc * f.",
     ),
 }
+SQUASHED = "Between 0 and 1 for the sigmoid. Kept for the backward pass, where its derivative is "
+FORWARD = {
+    "z": Explanation(
+        "(B, 4H)",
+        "All four gates before their activations, one product for each of x_t and h_prev: columns i, f, g, "
+        "o in Keras's order (PyTorch's too; TensorFlow 1 had i, g, f, o). At t = 0 h_prev is the initial "
+        "state.",
+    ),
+    "i": Explanation("(B, H)", "The input gate: how much of g comes in. " + SQUASHED + "i * (1 - i)."),
+    "f": Explanation("(B, H)", "The forget gate: how much of c_prev stays. " + SQUASHED + "f * (1 - f)."),
+    "g": Explanation(
+        "(B, H)",
+        "What could come in, through `activation`, tanh by default, and not through `recurrent_activation` "
+        "as the three gates are. Its derivative is 1 - g**2. Keras calls it c.",
+    ),
+    "o": Explanation("(B, H)", "The output gate: how much of tanh(c) is shown. " + SQUASHED + "o * (1 - o)."),
+    "c": Explanation(
+        "(B, H)",
+        "The cell state: what stays of the step before, and what comes in. c_prev is c of the step before, "
+        "and the initial state at t = 0.",
+    ),
+    "h": Explanation(
+        "(B, H)",
+        "The hidden state, which is the output of the step, and h_prev of the next: c through `activation`, "
+        "times the output gate.",
+    ),
+    "logits": Explanation(
+        "(B, T, K) or (B, K)", "The head before its activation: the same W_y and b_y at every step."
+    ),
+    "y": Explanation(
+        "(B, T, K) or (B, K)", "What the loss is given: the logits through the head's activation."
+    ),
+}
 # Faults that are no single equation: what each means, and how it shows.
 WHOLE = {
     "scale": "All gradients, or those of all weights, are the exact ones times one number: the loss is "
@@ -121,24 +156,29 @@ WHOLE = {
     "tapecheck.layout.Layout.",
     "cache": "The backward pass of a step reads what another step's forward pass left: one set of values is "
     "kept for all steps, or the index is off by one. It shows only where there is more than one step.",
+    "mask": "A masked step counts for nothing: its states are those of the step before, and the gradients "
+    "that come to it go past it, to that step. It shows only in a case with a mask.",
 }
 
 
 def explain(name: str) -> str:
-    """The text for a quantity of EXPLANATIONS, or a fault of WHOLE. Raises BadInput for another name."""
-    problems = one_of("NAME", name, [*EXPLANATIONS, *WHOLE])
+    """The text for a quantity of FORWARD or EXPLANATIONS, or a fault of WHOLE. Raises BadInput for another
+    name.
+    """
+    problems = one_of("NAME", name, [*FORWARD, *EXPLANATIONS, *WHOLE])
     if problems:
         raise BadInput("this quantity", problems)
     if name in WHOLE:
         lines, why = [f"{name}  (no single equation)"], WHOLE[name]
     else:
-        lines, why = [f"{name}  {EXPLANATIONS[name].shape}"], EXPLANATIONS[name].why
-        equation, location = equation_of(name)
-        lines.append(f"  {equation}  ({location})")
+        shape, why = (FORWARD | EXPLANATIONS)[name]
+        equation, location = forward_equation_of(name) if name in FORWARD else equation_of(name)
+        lines = [f"{name}  {shape}", f"  {equation}  ({location})"]
     lines += textwrap.wrap(why, 88, initial_indent="  ", subsequent_indent="  ")
     mistakes = known_mistakes(name)
     if mistakes:
-        lines += ["", "  mistakes known here, one of each kind, the most common kind first"]
+        order = "the shortest" if name in FORWARD else "one of each kind, the most common kind first"
+        lines += ["", f"  mistakes known here, {order}"]
         rows = [[f"- {wrong}", f"({kind})"] for wrong, kind in mistakes[:SHOWN]]
         lines += indent(table(["", ""], rows, left=(0, 1))[1:])
     return "\n".join(lines)
@@ -146,18 +186,22 @@ def explain(name: str) -> str:
 
 def known_mistakes(quantity: str) -> list[tuple[str, str]]:
     """The shortest wrong equation of every kind of mistake in this quantity, by how common the kind is. Of
-    a fault of WHOLE, which is one kind or two, the shortest of those that differ in more than a number.
+    a fault of WHOLE, which is one kind or two, the shortest of those that differ in more than a number; of
+    the forward pass, which is one kind, all but those that nobody makes, 0 and multiples.
     """
     model = Sequential([LSTM(3, return_sequences=True), Dense(2, activation="tanh")])
-    problem = Case("explain", model, initial_state="random").problem()
+    mask = "trailing" if quantity == "mask" else None
+    problem = Case("explain", model, initial_state="random", mask=mask).problem()
     here = [
         fault
         for fault in faults(problem)
-        if fault.quantity == quantity and (fault.location or quantity in WHOLE)
+        if fault.quantity == quantity
+        and (fault.location or quantity in WHOLE)
+        and not (quantity in FORWARD and MULTIPLE.search(fault.wrong))
     ]
     here.sort(key=lambda fault: (RANK[fault.kind], len(fault.wrong)))
     shortest: dict[tuple[str, str], Fault] = {}
     for fault in here:
-        sort = VARIANTS.sub("", fault.wrong) if quantity in WHOLE else ""
+        sort = VARIANTS.sub("", fault.wrong) if quantity in WHOLE else fault.wrong * (quantity in FORWARD)
         shortest.setdefault((fault.kind, sort), fault)
     return [(fault.wrong, fault.kind) for fault in shortest.values()]
