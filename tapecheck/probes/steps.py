@@ -67,8 +67,17 @@ def two_steps(subject: Subject) -> tuple[str, str]:
         return RIGHT, "exact at T = 2: the recurrence is right"
     if not answer.wrong and not subject.ask(derived.at_rest(subject.problem)).wrong:
         return SUSPECT, "exact from initial states of zero: the step that starts from others is wrong"
+    if (
+        not answer.wrong
+        and T > 3
+        and not subject.ask(derived.cut(derived.at_rest(subject.problem), timesteps=3)).wrong
+    ):
+        return SUSPECT, (
+            f"exact at T = 2 and 3, wrong at T = {T}: what comes from further back (a cut of the "
+            "recurrence), or grows on its way (a limit)"
+        )
     if not answer.wrong:
-        return SUSPECT, f"exact at T = 2 and wrong at T = {T}: what passes through a middle step is wrong"
+        return SUSPECT, "exact at T = 2 and wrong at T = 3: what passes through a middle step is wrong"
     if alone := one_tensor(answer):
         return (
             SUSPECT,

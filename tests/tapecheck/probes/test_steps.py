@@ -42,9 +42,19 @@ def test_wrong_only_past_two_steps(edited, suspicions):
     """dc_next with the next step's f is right at T = 2, where there is no middle step."""
     found = suspicions(edited("dc_next = dc * f", "dc_next = dc * steps[min(t + 1, T - 1)]['f']"))
     assert (
-        found["two steps"] == "exact at T = 2 and wrong at T = 5: what passes through a middle step is wrong"
+        found["two steps"] == "exact at T = 2 and wrong at T = 3: what passes through a middle step is wrong"
     )
     assert found["dz"].startswith("dz of lstm first goes wrong at step 2, in dc")
+
+
+def test_wrong_only_past_three_steps(edited, suspicions):
+    """A recurrence that is cut after three steps goes through a middle step as it should: none is blamed."""
+    cut = ("dh_next = dz @ W_h.T", "dh_next = (T - 1 - t < 3) * (dz @ W_h.T)")
+    found = suspicions(edited(*cut))
+    assert found["two steps"] == (
+        "exact at T = 2 and 3, wrong at T = 5: what comes from further back (a cut of the recurrence), "
+        "or grows on its way (a limit)"
+    )
 
 
 def test_first_step_left_out(edited, suspicions):
