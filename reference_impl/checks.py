@@ -93,6 +93,8 @@ def target_misfits(inputs: Inputs, loss: str | Named | None, output_shape: Shape
 
 def earlier_problems(inputs: Inputs) -> list[str]:
     """How the batches before this one differ from it, a sentence each."""
+    if not inputs.before:
+        return []
     earlier = {f"before[{k}]": batch for k, batch in enumerate(inputs.before) if batch is not None}
     return misfits("earlier batch", earlier, dict.fromkeys(earlier, inputs.x.shape), inputs.x.dtype)
 

@@ -12,7 +12,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Results kept of one method of one object; a shape that changes at every call does not fill the memory.
 KEPT = 256
-MISSING = object()
 
 
 class Memory(dict[tuple[Any, ...], Any]):
@@ -33,17 +32,18 @@ def remembered(method: Method) -> Method:
 
     @wraps(method)
     def call(self: Any, *arguments: Any) -> Any:
-        memory = self.__dict__.get(slot)
-        if memory is None:
-            memory = self.__dict__.setdefault(slot, Memory())
         try:
-            found = memory.get(arguments, MISSING)
+            return self.__dict__[slot][arguments]
         except TypeError:  # not hashable
             return method(self, *arguments)
-        if found is MISSING:
-            if len(memory) >= KEPT:
-                memory.clear()
-            found = memory[arguments] = method(self, *arguments)
-        return found
+        except KeyError:
+            memory = self.__dict__.get(slot)
+        if memory is None:
+            self.__dict__.setdefault(slot, Memory())
+            return call(self, *arguments)
+        if len(memory) >= KEPT:
+            memory.clear()
+        memory[arguments] = method(self, *arguments)
+        return memory[arguments]
 
     return cast(Method, call)
