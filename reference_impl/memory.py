@@ -52,4 +52,5 @@ def keep(block: Array) -> None:
     """Have `empty` take the block for the next array of its size."""
     if block.size + sum(size * len(blocks) for size, blocks in [*kept.items()]) > KEPT:
         kept.clear()
-    kept.setdefault(block.size, []).append(block)
+    if block.size <= KEPT:
+        kept.setdefault(block.size, []).append(block)

@@ -43,7 +43,7 @@ def remembered(method: Method) -> Method:
             return call(self, *arguments)
         if len(memory) >= KEPT:
             memory.clear()
-        memory[arguments] = method(self, *arguments)
-        return memory[arguments]
+        found = memory[arguments] = method(self, *arguments)
+        return found
 
     return cast(Method, call)

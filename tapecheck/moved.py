@@ -79,7 +79,7 @@ class Moved(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> "Moved":
         keys = key if isinstance(key, tuple) else (key,)
-        every_direction = (slice(None),) if Ellipsis in keys else ()
+        every_direction = (slice(None),) if any(each is Ellipsis for each in keys) else ()
         return Moved(self.real[key], self.moves[(*keys, *every_direction)])
 
     def __pow__(self, power: int) -> "Moved":  # NumPy's own of an array: a square is a product

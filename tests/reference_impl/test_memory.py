@@ -61,12 +61,15 @@ def test_a_block_is_used_again_when_its_last_view_is_gone() -> None:
 
 @pytest.mark.usefixtures("every_block")
 def test_no_more_is_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block that would exceed it is kept alone."""
+    """Where one more block would exceed it, all others are let go, and a larger one is not kept at all."""
     monkeypatch.setattr(memory, "KEPT", 200)
     for size in (10, 12, 14):
         memory.empty((size,), FLOAT64)
     gc.collect()
     assert {size: len(blocks) for size, blocks in memory.kept.items()} == {112: 1}
+    memory.empty((26,), FLOAT64)
+    gc.collect()
+    assert not memory.kept
 
 
 @pytest.mark.usefixtures("every_block")
