@@ -22,7 +22,7 @@ PROGRAMS = {
     "branches with a number": lambda a, m: np.where(PLAIN > 0, 0, a),
     "a step of time": lambda a, m: a[:, 1],
     "backwards": lambda a, m: a[:, ::-1],
-    "chosen by their numbers": lambda a, m: a[np.array([1, 0, 1])] + a[:, np.array([2, 0])][:, :1],
+    "chosen by their numbers": lambda a, m: a[np.array([1, 0])] + a[:, np.array([2, 0, 1])],
     "chosen by a condition": lambda a, m: a[PLAIN > 0],
     "ellipsis": lambda a, m: a[..., 2:],
     "a new axis": lambda a, m: a[..., None] * a[:, :, None],
