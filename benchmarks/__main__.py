@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     if not given.no_growth:
         grown_peers = [name for name in peers if name in grows]
         for size, sizes in growth.items():
-            grown[size] = compare(sizes, grown_peers, given.threads, 3, budget / 4)
+            grown[size] = compare(sizes, grown_peers, given.threads, 3, budget / 4, products=False)
         text.append(report.growth_table(grown))
         print(text[-1], sep="\n\n", flush=True)
 

@@ -1,5 +1,5 @@
-"""Alternating runs, and what may be concluded from them: two medians are compared within a turn, where what
-else the machine was doing has slowed both alike, and the turns by their quartiles.
+"""Alternating runs, and what may be concluded from them: a peer's median is compared with that of NumPy right
+before or after it, when what else the machine is doing slows both alike, and the turns by their quartiles.
 """
 
 import sys
@@ -34,12 +34,13 @@ def times(turns: Sequence[Sequence[float]], those: Sequence[Sequence[float]]) ->
 
 @dataclass
 class Row:
-    """Seconds of one workload by peer, and in the same minutes those of the pass's products alone, and the
-    operations a second of one large product.
+    """Seconds of one workload by peer, and those of NumPy `beside` each peer; and in the same minutes those
+    of the pass's products alone, and the operations a second of one large product.
     """
 
     workload: Workload
     seconds: Samples = field(default_factory=dict)
+    beside: Samples = field(default_factory=dict)
     product_rate: list[float] = field(default_factory=list)
     products: list[float] = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class Row:
 
     def ratios(self, peer: str) -> tuple[float, float, float]:
         """Quartiles of how many times NumPy's time the peer's is: above 1, NumPy is faster."""
-        return times(self.seconds[peer], self.seconds["NumPy"])
+        return times(self.seconds[peer], self.beside[peer])
 
     def outcome(self, peer: str) -> str:
         """Whether NumPy is "faster" or "slower" than `peer`, or "open": 1 is between the quartiles."""
@@ -58,7 +59,7 @@ class Row:
 
     def noisy(self) -> list[str]:
         """Peers whose ratio is spread too far to be quoted."""
-        spreads = {peer: self.ratios(peer) for peer in self.seconds}
+        spreads = {peer: self.ratios(peer) for peer in self.beside}
         return [peer for peer, (low, median, high) in spreads.items() if high - low > NOISY * median]
 
     def product_share(self) -> float:
@@ -71,38 +72,55 @@ class Row:
 
 
 def compare(
-    workloads: Sequence[Workload], peers: Sequence[str], threads: int, rounds: int, budget: float
+    workloads: Sequence[Workload],
+    peers: Sequence[str],
+    threads: int,
+    rounds: int,
+    budget: float,
+    products: bool = True,
 ) -> list[Row]:
     """Time every peer on every workload, in turn for `rounds` rounds; from the third on, one that has
-    used up `budget` seconds on a workload is left out.
+    used up `budget` seconds on a workload is left out. `products` says whether these are timed too.
 
     Raises AssertionError where a peer's gradients are not NumPy's: then it is not the same computation.
     """
     with ExitStack() as stack:
         libraries = dict.fromkeys(PEERS[peer].library for peer in peers)
         workers = {library: stack.enter_context(closing(Worker(threads))) for library in libraries}
-        return [one_row(workload, peers, workers, rounds, budget) for workload in workloads]
+        return [one_row(workload, peers, workers, rounds, budget, products) for workload in workloads]
 
 
 def one_row(
-    workload: Workload, peers: Sequence[str], workers: dict[str, Worker], rounds: int, budget: float
+    workload: Workload,
+    peers: Sequence[str],
+    workers: dict[str, Worker],
+    rounds: int,
+    budget: float,
+    products: bool,
 ) -> Row:
     """All peers on one workload."""
-    row = Row(workload, {peer: [] for peer in peers})
+    others = peers[1:]
+    row = Row(workload, {peer: [] for peer in peers}, {peer: [] for peer in others})
     at = {peer: workers[PEERS[peer].library] for peer in peers}
     expected = at["NumPy"].call("prepare", "NumPy", workload)
-    for peer in peers[1:]:
+    for peer in others:
         assert_same(peer, workload, at[peer].call("prepare", peer, workload), expected)
 
     used = dict.fromkeys(peers, 0.0)
     for turn in range(rounds):
-        for peer in (*peers[turn % len(peers) :], *peers[: turn % len(peers)]):
+        for peer in others or peers:
             if turn < 2 or used[peer] < budget:
                 start = time.perf_counter()
-                row.seconds[peer].append(at[peer].call("time", peer))
+                pair = dict.fromkeys(("NumPy", peer)[:: 1 if turn % 2 else -1])
+                found = {each: at[each].call("time", each) for each in pair}
+                for each, samples in found.items():
+                    row.seconds[each].append(samples)
+                if peer in others:
+                    row.beside[peer].append(found["NumPy"])
                 used[peer] += time.perf_counter() - start
-        row.product_rate.append(at["NumPy"].call("product", workload.dtype))
-        row.products.append(at["NumPy"].call("products", workload))
+        if products:
+            row.product_rate.append(at["NumPy"].call("product", workload.dtype))
+            row.products.append(at["NumPy"].call("products", workload))
     for peer in peers:
         at[peer].call("release", peer)
     print(f"measured {workload}", file=sys.stderr, flush=True)

@@ -69,7 +69,7 @@ def conclusion(rows: Sequence[Row]) -> str:
         0,
         f"NumPy is faster in {sum(r.outcome(p) == 'faster' for r, p in pairs)} of {len(pairs)} comparisons.",
     )
-    noisy = [f"{peer} on {row.workload}" for row in rows for peer in row.noisy()]
+    noisy = [f"{row.workload}: {', '.join(row.noisy())}" for row in rows if row.noisy()]
     if noisy:
         said.append(
             f"TOO NOISY TO TELL the ratio (its quartiles more than {NOISY:.0%} apart): {'; '.join(noisy)}. "
