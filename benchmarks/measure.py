@@ -28,8 +28,8 @@ def quartiles(turns: Sequence[Sequence[float]]) -> tuple[float, float, float]:
 
 
 def times(turns: Sequence[Sequence[float]], those: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """Quartiles, over the turns that both have run, of how many times the median of `those` theirs is."""
-    return quartiles([[np.median(a) / np.median(b) for a, b in zip(turns, those, strict=False)]])
+    """Quartiles over the turns of how many times the median of `those` theirs is."""
+    return quartiles([[np.median(a) / np.median(b) for a, b in zip(turns, those, strict=True)]])
 
 
 @dataclass

@@ -44,7 +44,7 @@ class Workload:
     @property
     def products(self) -> list[tuple[int, int, int]]:
         """Sizes of the pass's products (m, k) @ (k, n), one by one as `reference_impl/recurrence.py` asks for
-        them: z and dh of each step, dW and dx of up to ROWS rows at once, and the head's three.
+        them: z and dh of each step, dW and dx of some ROWS rows at once, and the head's three.
         """
         B, T, D, H, K = self.B, self.T, self.D, self.H, self.K
         steps = -(-T // -(-T * B // ROWS))

@@ -105,14 +105,14 @@ class Dense(Layer):
     def backward_from_logits(self, weights: Arrays, cache: DenseCache, dlogits: Array) -> Arrays:
         """As `backward`, for a loss whose gradient is taken with respect to the logits."""
         W_y = weights["kernel"]
+        d_rows = rows(dlogits.swapaxes(0, 1) if cache.batch_last else dlogits)
         if cache.batch_last:
-            dlogits = dlogits.swapaxes(0, 1)  # (T, B, K)
-            dx = (W_y @ dlogits.swapaxes(1, 2)).transpose(2, 0, 1)
+            dx = (W_y @ dlogits.transpose(1, 2, 0)).transpose(2, 0, 1)
         else:
-            dx = rows(dlogits).dot(W_y.T).reshape(*dlogits.shape[:-1], -1)
-        gradients = {"x": dx, "kernel": cache.rows.T.dot(rows(dlogits))}
+            dx = d_rows.dot(W_y.T).reshape(*dlogits.shape[:-1], -1)
+        gradients = {"x": dx, "kernel": cache.rows.T.dot(d_rows)}
         if self.use_bias:
-            gradients["bias"] = rows(dlogits).sum(axis=0)
+            gradients["bias"] = d_rows.sum(axis=0)
         return gradients
 
 

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 OIFG = (3, 0, 1, 2)
 IFGO = (1, 2, 3, 0)
 
-# Rows of x and h (a row is a step of a sample) after which their share of dW is added up: enough for the
-# full speed of a product, few enough for dz of these steps to stay near.
+# About as many rows of x and h (a row is a step of a sample) are in one product for dW: enough for its full
+# speed, few enough for dz of these steps to stay near.
 ROWS = 4096
-# Numbers of the last axis that are written in one go where an array is copied transposed, a line of memory.
+# Numbers of the last axis that are written in one go where an array is copied transposed: a line of memory in
+# float32, two in float64.
 BAND = 16
 
 
@@ -141,7 +142,7 @@ def backward(layer: "LSTM", cache: LSTMCache, dy: Array, upstream: Mapping[str, 
 
     steps = -(-T // -(-T * B // ROWS))  # of one part; all parts are as long, but for the last
     dz_steps = empty((4 * H, steps, B), dtype)
-    dW = np.zeros(0, dtype)
+    dW = np.zeros(0, dtype)  # until the first part
     dx = empty((len(W_x), T, B), dtype)
     for start in reversed(range(0, T, steps)):
         now = slice(start, min(start + steps, T))

@@ -128,11 +128,13 @@ def in_wider_float(dtype: np.dtype, compute: Compute) -> tuple[list[Arrays], flo
     groups = [as_longdouble(group) for group in compute(to(wide))]
     narrow = compute(to(dtype.type))
     ratio = float(np.finfo(wide).eps / np.finfo(dtype).eps)
-    radius = ratio * max(
-        float(np.max(np.abs(rounded[name] - value) / nonzero(scale(name, value))))
-        for group, rounded in zip(groups, narrow, strict=True)
-        for name, value in group.items()
-    )
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, and so is the largest of anything and NaN
+        apart = [
+            np.max(np.abs(rounded[name] - value) / nonzero(scale(name, value)))
+            for group, rounded in zip(groups, narrow, strict=True)
+            for name, value in group.items()
+        ]
+    radius = ratio * float(np.max(apart))
     if not math.isfinite(radius):
         raise NotEnclosed("the exact value is not known: a value overflows")
     return groups, radius

@@ -177,7 +177,7 @@ def explain(name: str) -> str:
     lines += textwrap.wrap(why, 88, initial_indent="  ", subsequent_indent="  ")
     mistakes = known_mistakes(name)
     if mistakes:
-        order = "the shortest" if name in FORWARD else "one of each kind, the most common kind first"
+        order = "one of each kind, the most common kind first" if name in EXPLANATIONS else "the shortest"
         lines += ["", f"  mistakes known here, {order}"]
         rows = [[f"- {wrong}", f"({kind})"] for wrong, kind in mistakes[:SHOWN]]
         lines += indent(table(["", ""], rows, left=(0, 1))[1:])
@@ -202,6 +202,12 @@ def known_mistakes(quantity: str) -> list[tuple[str, str]]:
     here.sort(key=lambda fault: (RANK[fault.kind], len(fault.wrong)))
     shortest: dict[tuple[str, str], Fault] = {}
     for fault in here:
-        sort = VARIANTS.sub("", fault.wrong) if quantity in WHOLE else fault.wrong * (quantity in FORWARD)
+        sort = (
+            ""
+            if quantity in EXPLANATIONS
+            else VARIANTS.sub("", fault.wrong)
+            if quantity in WHOLE
+            else fault.wrong
+        )
         shortest.setdefault((fault.kind, sort), fault)
     return [(fault.wrong, fault.kind) for fault in shortest.values()]

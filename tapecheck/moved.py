@@ -33,7 +33,7 @@ class NotMoved(AttributeError):
 
 class Moved(NDArrayOperatorsMixin):
     """`real` numbers and their moves, `slope` times `source` (*shape, N). Operators and NumPy's functions
-    take them as arrays.
+    take them as arrays. Nobody writes later into a plain array that they have been multiplied by.
     """
 
     def __init__(self, real: Array, source: Array, slope: Any = 1):
@@ -128,7 +128,7 @@ def slope_of(function: Any, reals: Sequence[Any], position: int) -> Any:
     if function in LINEAR:
         return LINEAR[function][position]
     if function is np.multiply:
-        return reals[1 - position]
+        return np.asarray(reals[1 - position], float)  # slopes are multiplied: never in a narrower number
     stepped = [*reals]
     stepped[position] = reals[position] + 1j * STEP
     return function(*stepped).imag / STEP
@@ -137,6 +137,8 @@ def slope_of(function: Any, reals: Sequence[Any], position: int) -> Any:
 def moves_of_product(reals: Sequence[Array], given: Sequence[Any]) -> Array:
     """The moves of `np.matmul` of two arrays, either or both of them moved."""
     (x, w), parts = reals, []
+    if x.ndim < 2 or w.ndim < 2:
+        raise NotMoved("matmul of a vector")
     for position, each in enumerate(given):
         if isinstance(each, Moved):
             moves = each.moves

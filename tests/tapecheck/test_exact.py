@@ -100,6 +100,17 @@ def test_large_problems_are_done_in_a_wider_float(units, sizes, dtype, wide, bit
     assert 0 < found.radius < 2.0**-bits
 
 
+@pytest.mark.parametrize(("dtype", "size"), [("float64", 1e250), ("float32", 1e30)])
+def test_overflow_is_refused_in_a_wider_float(dtype, size):
+    """Of gradients that overflow though output and loss, which come first, do not: x and the states are 0."""
+    layers = [LSTM(16, activation="linear", return_sequences=True, use_bias=False), Dense(2)]
+    problem = Case("exact-overflow", Sequential(layers), 20, 30, 3, dtype=dtype).problem()
+    weights = dict(problem.weights)
+    weights["lstm/recurrent_kernel"] = weights["lstm/recurrent_kernel"] * np.dtype(dtype).type(size)
+    with pytest.raises(NotEnclosed, match="a value overflows"):
+        exact(replace(problem, weights=weights, x=0 * problem.x))
+
+
 def test_multiply_adds_are_counted():
     """B*T rows through every kernel, three times: forward, for the weights, for the inputs."""
     model = Sequential([LSTM(4, return_sequences=True), Dense(2)])

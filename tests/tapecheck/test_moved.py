@@ -27,6 +27,8 @@ PROGRAMS = {
     "ellipsis": lambda a, m: a[..., 2:],
     "a new axis": lambda a, m: a[..., None] * a[:, :, None],
     "matrices": lambda a, m: a @ m,
+    "batches of matrices": lambda a, m: a @ (2 * a.reshape(2, 4, 3)),
+    "numbers of few bits": lambda a, m: np.uint8(200) * (np.uint8(200) * a),
     "plain @ moved": lambda a, m: PLAIN @ m,
     "moved @ plain": lambda a, m: a @ PLAIN[0].T,
     "transposed": lambda a, m: m.T @ a[0].T + a.T[0, 0, 0],
@@ -82,3 +84,5 @@ def test_they_are_no_array():
         np.asarray(Moved(REAL, MOVES))
     with pytest.raises(NotMoved):
         Moved(REAL, MOVES).argsort()
+    with pytest.raises(NotMoved):
+        Moved(REAL, MOVES) @ PLAIN[0, 0]
