@@ -1,9 +1,10 @@
 """Memory that is used again: what one pass lets go of, the next one takes.
 
-A new page of memory is zeroed by the system before anybody may use it. A pass of (64, 100, 256, 512, 10) in
-float32 would ask for 138 MB of them each time, for a tenth of its time, and one of (32, 50, 64, 128, 10) spends
-up to a third of it so. Blocks from LARGE on are kept here when nobody uses them any more. What is smaller, and
-what NumPy makes itself, glibc keeps, once it has seen a larger block freed; other allocators do as they do.
+A new page of memory is zeroed by the system before anybody may use it. A pass of (64, 100, 256, 512, 10)
+in float32 would ask for 138 MB of them each time, for a tenth of its time, and one of (32, 50, 64, 128, 10)
+spends up to a third of it so. Blocks from LARGE on are kept here when nobody uses them any more. What is
+smaller, and what NumPy makes itself, glibc keeps, once it has seen a larger block freed; other allocators do
+as they do.
 
 Source: mallopt(3), M_MMAP_THRESHOLD.
 """
