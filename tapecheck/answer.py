@@ -28,7 +28,7 @@ GRACE = 10
 
 
 class TooSlow(BaseException):
-    """The time limit is over. No Exception, so that no `except Exception` of theirs swallows it."""
+    """The time limit is over. Not an Exception, so that whatever their code catches, it goes through."""
 
 
 @dataclass(frozen=True)

@@ -202,12 +202,9 @@ def known_mistakes(quantity: str) -> list[tuple[str, str]]:
     here.sort(key=lambda fault: (RANK[fault.kind], len(fault.wrong)))
     shortest: dict[tuple[str, str], Fault] = {}
     for fault in here:
-        sort = (
-            ""
-            if quantity in EXPLANATIONS
-            else VARIANTS.sub("", fault.wrong)
-            if quantity in WHOLE
-            else fault.wrong
-        )
+        if quantity in EXPLANATIONS:
+            sort = ""  # the kind is enough
+        else:
+            sort = fault.wrong if quantity in FORWARD else VARIANTS.sub("", fault.wrong)
         shortest.setdefault((fault.kind, sort), fault)
     return [(fault.wrong, fault.kind) for fault in shortest.values()]

@@ -22,7 +22,7 @@ from reference_impl.lstm import GATES
 from reference_impl.spec import Array, Arrays, did_you_mean
 from reference_impl.textbook import lstm, sequential
 from tapecheck.compare import FACTOR, FAILED, FLOOR, compare, errors, unusable
-from tapecheck.exact import Exact, run_textbook
+from tapecheck.exact import Exact, run_textbook, to
 from tapecheck.problem import Problem
 from tapecheck.text import figure, table
 
@@ -252,7 +252,7 @@ def forced(problem: Problem, trace: Arrays) -> Arrays:
         return trace[place.tensor][:, place.step].astype(np.longdouble)
 
     with np.errstate(all="ignore"):
-        run_textbook(problem.settled, lambda array: array.astype(np.longdouble), watched_textbook(see))
+        run_textbook(problem.settled, to(np.longdouble), watched_textbook(see))
     return {name: np.stack([steps[t] for t in sorted(steps)], axis=1) for name, steps in due.items()}
 
 

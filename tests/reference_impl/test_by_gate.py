@@ -17,6 +17,7 @@ def test_copies_side_by_side_give_what_each_gate_computes(G, T):
     found = spread(x, factors) @ block_diagonal(W, factors)
     for k, (W_k, z_k) in enumerate(zip(np.split(W, 4, axis=1), np.split(found, 4, axis=-1), strict=True)):
         of_gate = factors[k % G][:, None] if T else factors[k % G]
+        # sums of 4 numbers near 1, with zeros between them in one of the two: some roundings of 1e-16
         assert np.allclose((x * of_gate) @ W_k, z_k, rtol=1e-14, atol=1e-15)
 
 
@@ -29,6 +30,7 @@ def test_gradients_come_back_by_the_transposed_moves(G):
     B, n, H = 3, 4, 2
     factors = rng.standard_normal((G, B, n))
     x, y = rng.standard_normal((B, n)), rng.standard_normal((B, G * n))
+    # the same terms in other orders: at most 128 roundings of 1e-16
     assert np.isclose((spread(x, factors) * y).sum(), (x * gathered(y, factors)).sum(), rtol=1e-13)
     W, Y = rng.standard_normal((n, 4 * H)), rng.standard_normal((G * n, 4 * H))
     assert np.isclose((block_diagonal(W, factors) * Y).sum(), (W * diagonal(Y, factors)).sum(), rtol=1e-13)

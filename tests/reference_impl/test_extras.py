@@ -101,6 +101,7 @@ def test_trailing_masks_are_shorter_sequences():
         alone = case.model.predict(
             problem.weights, problem.x[row : row + 1, :length].copy(), initial_state=states
         )
+        # a product of one row adds up in another order than one of three: a few roundings a step
         assert np.allclose(alone[0], output[row], rtol=1e-13, atol=1e-15)
 
 
@@ -149,6 +150,7 @@ def test_states_go_on_to_the_next_batch():
     problem = Case("carry", stateful, 3, 5, 6, batches=3).problem()
     whole = np.concatenate([*problem.before, problem.x], axis=1)
     found = stateful.forward(problem).output
+    # the same steps in one call and in four: products may add up in other orders, some roundings a step
     assert np.allclose(found, plain.predict(problem.weights, whole), rtol=1e-13, atol=1e-15)
     reset = replace(problem, before=(*problem.before, None))
     assert np.array_equal(stateful.forward(reset).output, plain.predict(problem.weights, problem.x))

@@ -42,7 +42,7 @@ def test_complex_step_at_a_weight_of_zero(name):
     regularizer = look_up(REGULARIZERS, name)
     w = np.array([[0.0, -0.5], [2.0, 0.0]])
     stepped = by_complex_step(regularizer.value, w)
-    np.testing.assert_allclose(stepped, regularizer.backward(w), rtol=1e-14)
+    np.testing.assert_allclose(stepped, regularizer.backward(w), rtol=1e-14)  # a division by the step more
     assert not stepped[w == 0].any()
 
 

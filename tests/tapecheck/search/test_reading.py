@@ -32,7 +32,8 @@ def test_every_way_of_reading_gives_back_the_true_dz(case, room_of):
             known = np.isfinite(values)
             assert known.mean() >= 0.75
             top = np.abs(true).max()
-            np.testing.assert_allclose(values[known], true[known], rtol=1e-6, atol=1e-9 * top)
+            # solved for, which costs digits by the condition of the kernel: 1e-12 are left here at worst
+            np.testing.assert_allclose(values[known], true[known], rtol=1e-9, atol=1e-12 * top)
 
 
 def test_no_gradient_no_value(room):
